@@ -1,0 +1,165 @@
+"""Commands for whoever runs a server: they work on its data folder, beside the running server."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rolltape.cli.exits import ExitCode
+from rolltape.cli.options import DEFAULT_DATA, Data, Json
+from rolltape.cli.output import Column, Output, fields_of, transfer_bar
+
+keys = typer.Typer(help="API keys, made and revoked on the data folder.", no_args_is_help=True)
+projects = typer.Typer(help="Projects: each has its own devices, users and recordings.", no_args_is_help=True)
+
+_MODES = ("test", "live")
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands that are in no group."""
+    app.command("serve")(serve)
+    app.command("backup")(backup)
+    app.command("doctor")(doctor)
+
+
+def serve(
+    *,
+    data: Data = DEFAULT_DATA,
+    host: Annotated[str | None, typer.Option(envvar="ROLLTAPE_HOST", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(envvar="ROLLTAPE_PORT", min=0, max=65535, show_default="8787", help="0 takes a free one."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(envvar="ROLLTAPE_TLS_CERT", help="Certificate chain (PEM): then it speaks TLS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_TLS_KEY", help="Its private key (PEM).")] = None,
+) -> None:
+    """Run the server. It prints its URL once it answers; SIGTERM drains it."""
+    from rolltape import wiring
+    from rolltape.config import Settings
+
+    settings = Settings.from_env(os.environ, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    raise typer.Exit(wiring.serve(settings))
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    data: Data = DEFAULT_DATA,
+    json: Json = False,
+) -> None:
+    """Copy the database, also while the server runs."""
+    from rolltape import wiring
+
+    out = Output(as_json=json)
+    with transfer_bar("backup", out) as moved:
+        told = wiring.admin_backup(data, target, moved)
+    out.done(told, f"Backed up to {target}.")
+
+
+def doctor(data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Look for what is wrong with a data folder and its settings, and say how to mend it. Exit code 1 on an error."""
+    from rolltape import wiring
+
+    out = Output(as_json=json)
+    findings = wiring.admin_doctor(data, os.environ)
+    rows = [{"level": one.level, "what": one.what, "cure": one.cure} for one in findings]
+    columns: list[Column] = [
+        ("", lambda row: {"ok": "ok", "warning": "warning", "error": "ERROR"}.get(row["level"], row["level"])),
+        ("FINDING", lambda row: row["what"]),
+        ("CURE", lambda row: row["cure"]),
+    ]
+    out.rows(rows, columns, none="Nothing was looked at.")
+    if any(row["level"] == "error" for row in rows):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@keys.command("create")
+def create_key(
+    *,
+    data: Data = DEFAULT_DATA,
+    mode: Annotated[str, typer.Option(help="test or live; their data never meet.")] = "test",
+    scopes: Annotated[
+        str | None, typer.Option(help="Comma-separated, like devices:read,recordings:read; default all.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    project: Annotated[str | None, typer.Option(help="The project's id; else the first one, made if need be.")] = None,
+    json: Json = False,
+) -> None:
+    """Make an API key. It is shown this once; a running server honours it at once."""
+    chosen = _scopes(scopes)
+    if mode not in _MODES:
+        raise typer.BadParameter("test or live", param_hint="--mode")
+    from rolltape import wiring
+
+    made: dict[str, Any] = wiring.admin_create_key(data, mode, chosen, name, project)
+    shown = {field: made[field] for field in ("id", "key", "project_id", "scopes")}
+    out = Output(as_json=json)
+    out.item(shown, fields_of(shown))
+    out.hint("\nKeep it now: only a hash of it is stored. To use it from this shell:")
+    out.hint(f"  export ROLLTAPE_API_KEY={made['key']}")
+
+
+def _scopes(text: str | None) -> list[str] | None:
+    from rolltape.codes import SCOPES
+
+    if text is None:
+        return None
+    chosen = [scope.strip() for scope in text.split(",") if scope.strip()]
+    unknown = [scope for scope in chosen if scope not in SCOPES]
+    if unknown or not chosen:
+        wrong = ", ".join(unknown) or "none given"
+        raise typer.BadParameter(f"{wrong}; scopes are {', '.join(SCOPES)}", param_hint="--scopes")
+    return chosen
+
+
+@keys.command("list")
+def list_keys(data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """List the API keys, without their secrets."""
+    from rolltape import wiring
+
+    _list(wiring.admin_list_keys(data), "No keys yet: rolltape keys create makes one.", json)
+
+
+@keys.command("revoke")
+def revoke_key(key_id: str, data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """End a key at once."""
+    from rolltape import wiring
+
+    if not wiring.admin_revoke_key(data, key_id):
+        sys.stderr.write(f"Error: there is no key {key_id}; rolltape keys list shows them\n")
+        raise typer.Exit(ExitCode.NOT_FOUND)
+    Output(as_json=json).done({"id": key_id, "revoked": True}, f"Revoked {key_id}.")
+
+
+@keys.command("rotate-grant-key")
+def rotate_grant_key(data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Make a new key for signing grants. A device's grants use it once the device has confirmed that it holds it."""
+    from rolltape import wiring
+
+    told = wiring.admin_rotate_grant_key(data)
+    Output(as_json=json).item(told, fields_of(told))
+
+
+@projects.command("create")
+def create_project(name: str, data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Make a project."""
+    from rolltape import wiring
+
+    told = wiring.admin_create_project(data, name)
+    Output(as_json=json).item(told, fields_of(told))
+
+
+@projects.command("list")
+def list_projects(data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """List the projects."""
+    from rolltape import wiring
+
+    _list(wiring.admin_list_projects(data), "No projects yet: rolltape projects create makes one.", json)
+
+
+def _list(rows: list[dict[str, Any]], none: str, json: bool) -> None:
+    columns = [(name.upper(), read) for name, read in fields_of(rows[0])] if rows else []
+    Output(as_json=json).rows(rows, columns, none=none)

@@ -1,0 +1,29 @@
+"""`rolltape demo`: see it work, in less than a minute."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """The command `demo`."""
+    app.command("demo")(demo)
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End when the story is told, instead of staying up.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to record.")] = 4,
+    source: Annotated[
+        str | None,
+        typer.Option(help="alsa:DEVICE, file:PATH or lavfi:GRAPH.", show_default="the microphone, else a test tone"),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The server's port; 0 takes a free one.")] = 0,
+    keep: Annotated[
+        Path | None, typer.Option(help="Work in this folder and leave it there; else a throw-away one.")
+    ] = None,
+) -> None:
+    """Run a server and a recorder here, command the recorder, and get its recording back."""
+    from rolltape.cli.demo_story import Wishes, tell
+
+    raise typer.Exit(tell(Wishes(once=once, seconds=seconds, source=source, port=port, keep=keep)))

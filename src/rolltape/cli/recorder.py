@@ -1,0 +1,75 @@
+"""The reference recorder from the shell, and its buttons."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from rolltape.cli.exits import ExitCode
+from rolltape.cli.options import Json
+from rolltape.cli.output import Output, fields_of
+
+State = Annotated[Path, typer.Option("--state", envvar="ROLLTAPE_STATE", help="The recorder's own folder.")]
+DEFAULT_STATE = Path("rolltape-recorder")
+VERBS = ("start", "stop", "mute", "unmute", "status")
+
+
+def add_to(app: typer.Typer) -> None:
+    """`recorder` and `recorder-control`."""
+    app.command("recorder")(recorder)
+    app.command("recorder-control")(control)
+
+
+def recorder(
+    *,
+    server: Annotated[str, typer.Option(envvar=["ROLLTAPE_SERVER", "ROLLTAPE_URL"], help="The server's URL.")],
+    token: Annotated[str, typer.Option(envvar="ROLLTAPE_TOKEN", help="The device token that bind answered.")],
+    state: State = DEFAULT_STATE,
+    source: Annotated[
+        str, typer.Option(envvar="ROLLTAPE_SOURCE", help="alsa:DEVICE, file:PATH or lavfi:GRAPH.")
+    ] = "alsa:default",
+    grant_kid: Annotated[
+        str | None, typer.Option(envvar="ROLLTAPE_GRANT_KID", help="For HS256: the key's id from bind.")
+    ] = None,
+    grant_secret: Annotated[
+        str | None, typer.Option(envvar="ROLLTAPE_GRANT_SECRET", help="For HS256: the secret from bind.")
+    ] = None,
+    ca_file: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_CA_FILE", help="The certificate to trust.")] = None,
+) -> None:
+    """Run a recorder on this machine until SIGTERM or Ctrl-C."""
+    from rolltape.recorder.config import RecorderSettings
+    from rolltape.recorder.run import run_recorder
+
+    settings = RecorderSettings(
+        server=server,
+        token=token,
+        state_dir=state,
+        source=source,
+        grant_kid=grant_kid,
+        grant_secret=grant_secret,
+        ca_file=ca_file,
+    )
+    raise typer.Exit(run_recorder(settings))
+
+
+def control(
+    verb: Annotated[str, typer.Argument(metavar="|".join(VERBS), autocompletion=lambda: list(VERBS))],
+    state: State = DEFAULT_STATE,
+    json: Json = False,
+) -> None:
+    """Press a button of the recorder that runs on this machine."""
+    from rolltape.recorder.control import NotRunning, send
+
+    if verb not in VERBS:
+        raise typer.BadParameter(f"one of {', '.join(VERBS)}", param_hint="verb")
+    try:
+        told = send(state, cast(Any, verb))
+    except NotRunning as error:
+        sys.stderr.write(f"Error: {error}\n")
+        raise typer.Exit(ExitCode.UNREACHABLE) from error
+    facts = {name: value for name, value in told.items() if name != "ok"}
+    out = Output(as_json=json)
+    out.item(told if json else facts, fields_of(facts))
+    if not told["ok"]:
+        raise typer.Exit(ExitCode.FAILED)

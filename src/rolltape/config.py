@@ -1,0 +1,114 @@
+"""Every setting of the server, in one place: `FIELDS` below is what docs/settings.md lists.
+
+Read once at the start, from the environment and from the command line; frozen after that.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class BadSetting(ValueError):
+    """A setting that can't be used; the message names it and says what it takes."""
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    read.__doc__ = f"a whole number from {low} to {high}"
+    return read
+
+
+def _path(text: str) -> Path:
+    """a path"""
+    if not text or "\0" in text:
+        raise ValueError
+    return Path(text)
+
+
+def _host(text: str) -> str:
+    """a host name or an address"""
+    if not text or any(c.isspace() or c == "\0" for c in text):
+        raise ValueError
+    return text
+
+
+def _url(text: str) -> str:
+    """a URL like https://rolltape.example.com, without a path"""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise ValueError
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _level(text: str) -> str:
+    """debug, info, warning or error"""
+    if text.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError
+    return text.lower()
+
+
+def _setting(variable: str, read: Callable[[str], Any], default: Any, what: str) -> Any:
+    return field(default=default, metadata={"variable": variable, "read": read, "what": what})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose."""
+
+    data: Path = _setting("ROLLTAPE_DATA", _path, Path("rolltape-data"), "folder of the database, keys and recordings")
+    host: str = _setting("ROLLTAPE_HOST", _host, "127.0.0.1", "address to listen on")
+    port: int = _setting("ROLLTAPE_PORT", _whole(0, 65535), 8787, "port to listen on; 0 takes a free one")
+    tls_cert: Path | None = _setting(
+        "ROLLTAPE_TLS_CERT", _path, None, "certificate chain (PEM); with the key, speaks TLS"
+    )
+    tls_key: Path | None = _setting("ROLLTAPE_TLS_KEY", _path, None, "private key of the certificate (PEM)")
+    public_url: str | None = _setting(
+        "ROLLTAPE_PUBLIC_URL", _url, None, "how the outside reaches this server, for upload and download URLs"
+    )
+    master_key_file: Path | None = _setting(
+        "ROLLTAPE_MASTER_KEY_FILE", _path, None, "file with the master key; else master.key in the data folder"
+    )
+    key_rate: int = _setting("ROLLTAPE_KEY_RATE", _whole(0, 10**6), 1000, "requests/s of one API key; 0: no limit")
+    device_rate: int = _setting(
+        "ROLLTAPE_DEVICE_RATE", _whole(0, 10**6), 10, "requests/s of one device token; 0: no limit"
+    )
+    max_upload_bytes: int = _setting(
+        "ROLLTAPE_MAX_UPLOAD_BYTES", _whole(1, 2**40), 2 * 2**30, "the greatest recording, in bytes"
+    )
+    reserve_bytes: int = _setting(
+        "ROLLTAPE_RESERVE_BYTES", _whole(0, 2**50), 256 * 2**20, "disk space kept free for the database, in bytes"
+    )
+    drain_seconds: int = _setting(
+        "ROLLTAPE_DRAIN_SECONDS", _whole(1, 600), 10, "how long open requests may take at the end"
+    )
+    log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
+
+    @staticmethod
+    def from_env(env: Mapping[str, str], **given: Any) -> "Settings":
+        """The settings in `env`; what is given by name and isn't None goes before. Raises BadSetting."""
+        values: dict[str, Any] = {}
+        for each in fields(Settings):
+            text = env.get(each.metadata["variable"])
+            if given.get(each.name) is not None:
+                text = str(given[each.name])
+            if text is not None and text != "":
+                values[each.name] = _read(each.metadata, text)
+        settings = Settings(**values)
+        if (settings.tls_cert is None) != (settings.tls_key is None):
+            raise BadSetting("ROLLTAPE_TLS_CERT and ROLLTAPE_TLS_KEY go together: give both, or neither.")
+        return settings
+
+
+def _read(metadata: Mapping[str, Any], text: str) -> Any:
+    read = metadata["read"]
+    try:
+        return read(text)
+    except ValueError:
+        raise BadSetting(f"{metadata['variable']}={text!r} can't be used: it takes {read.__doc__}.") from None

@@ -1,0 +1,84 @@
+"""The acknowledgements and reports inside a heartbeat: each answers for itself, and none fails the heartbeat."""
+
+import asyncio
+
+import msgspec
+
+from rolltape.codes import Code, Problem
+from rolltape.domain.principal import Principal
+from rolltape.service import reports
+from rolltape.service.context import Services
+from rolltape.wire.command import ReportItem, Status
+from rolltape.wire.common import Reason
+from rolltape.wire.heartbeat import AckAnswer, ResultAnswer
+from rolltape.wire.ids import is_id
+
+_decode_id = msgspec.json.Decoder(str).decode
+_decode_report = msgspec.json.Decoder(ReportItem).decode
+_decode_any = msgspec.json.Decoder().decode
+_SHOWN_ID = 128
+
+
+async def take_acks(
+    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
+) -> list[AckAnswer]:
+    """Go or no-go for each, in their order."""
+    return [await _ack(app, who, device_id, item, now) for item in items]
+
+
+async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> AckAnswer:
+    try:
+        command_id = _decode_id(item)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return AckAnswer(id=None, go=False, status=None)
+    if not is_id("cmd", command_id):
+        return AckAnswer(id=command_id[:_SHOWN_ID], go=False, status=None)
+    try:
+        go = await reports.acknowledge(app, who, device_id, command_id, now=now)
+    except Problem as problem:
+        return AckAnswer(id=command_id, go=False, status=status_in(problem))
+    return AckAnswer(id=command_id, go=True, status=go.status)
+
+
+def status_in(problem: Problem) -> Status | None:
+    """The command's status that a refusal tells."""
+    return None if problem.details is None else problem.details.get("status")
+
+
+async def take_results(
+    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
+) -> list[ResultAnswer]:
+    """What became of each report. They are landed in their order, and share their commits."""
+    tasks = [asyncio.ensure_future(_result(app, who, device_id, item, now)) for item in items]
+    return list(await asyncio.gather(*tasks))
+
+
+async def _result(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> ResultAnswer:
+    try:
+        body = _decode_report(item)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return _refused(_id_in(item), Code.INVALID_REQUEST, f"This report can't be read: {error}.", None)
+    if not is_id("cmd", body.id):
+        return _refused(body.id[:_SHOWN_ID], Code.NOT_FOUND, "This is not the id of a command.", None)
+    try:
+        reported = await reports.land(app, who, device_id, body.id, body, now)
+    except Problem as problem:
+        return _refused(body.id, problem.code, problem.message, status_in(problem))
+    if reported.outcome == "conflict":
+        clash = reports.conflict(reported.command)
+        return _refused(body.id, clash.code, clash.message, reported.command.status)
+    return ResultAnswer(id=body.id, ok=True, status=reported.command.status)
+
+
+def _refused(id_: str | None, code: Code, message: str, status: Status | None) -> ResultAnswer:
+    return ResultAnswer(id=id_, ok=False, status=status, error=Reason(code=code.value, message=message))
+
+
+def _id_in(item: msgspec.Raw) -> str | None:
+    """The id that a wrong report names, so that the device can tell which one it was."""
+    try:
+        value = _decode_any(item)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    id_ = value.get("id") if isinstance(value, dict) else None
+    return id_[:_SHOWN_ID] if isinstance(id_, str) else None

@@ -1,0 +1,72 @@
+"""What a recorder is told at start. Everything it learns later lies in its state folder."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+DEFAULT_SOURCE = "alsa:default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecorderSettings:
+    """Settings of one recorder.
+
+    server: base URL, e.g. `https://rolltape.example.com`. Without TLS only a loopback host is trusted for time, keys.
+    token: the device token from bind. A fresh token (a new bind) replaces what was learned with the old one.
+    state_dir: a folder of its own, made with mode 0700; journal, replay record, tokens and audio lie there.
+    source: `alsa:DEVICE`, `file:PATH` (played over and over) or `lavfi:GRAPH` (an FFmpeg test source).
+    grant_kid, grant_secret: from bind, for an HS256 device; the secret in base64url. Then no other key is held.
+    ca_file: PEM file of the authorities that may vouch for the server; the system's when None.
+    refresh_token: ask for a fresh token once, at start.
+    min_free_mb, min_battery_percent: below these no recording starts (`storage_full`, `low_battery`).
+    """
+
+    server: str
+    token: str = field(repr=False)
+    state_dir: Path
+    source: str = DEFAULT_SOURCE
+    grant_kid: str | None = None
+    grant_secret: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    refresh_token: bool = False
+    firmware_version: str | None = None
+    device_name: str | None = None
+    connection_type: tuple[str, ...] = ("wifi",)
+    min_free_mb: float = 50.0
+    min_battery_percent: int = 5
+    local_max_duration_sec: int = 86_400
+    bit_rate: int = 48_000
+    poll_wait_sec: int = 50
+    http_timeout_sec: float = 10.0
+    backoff_first_sec: float = 0.5
+    backoff_most_sec: float = 60.0
+    upload_chunk_bytes: int = 1 << 20
+    keep_uploaded: bool = False
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.server)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(
+                f"server must be an http or https URL, like https://rolltape.example.com, not {self.server!r}"
+            )
+        if not self.token:
+            raise ValueError("token is empty: bind the device and pass the device_token of the answer")
+        if (self.grant_kid is None) != (self.grant_secret is None):
+            raise ValueError("grant_kid and grant_secret go together: pass both from bind's answer, or neither")
+        if not 1 <= self.poll_wait_sec <= 60:
+            raise ValueError("poll_wait_sec must be 1 to 60")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server runs on this machine."""
+        host = urlsplit(self.server).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether what this server says counts as authentic: over TLS, or on this machine."""
+        return self.is_loopback or urlsplit(self.server).scheme == "https"

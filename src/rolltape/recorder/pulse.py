@@ -1,0 +1,135 @@
+"""The heartbeat: what the device is and has, when the server wants it; and what the server says in answer."""
+
+import msgspec
+
+from rolltape.recorder.heard import AckHeard, HeartbeatHeard, ResultHeard, each, offers, time_of
+from rolltape.recorder.intake import Intake
+from rolltape.recorder.log import log
+from rolltape.recorder.obey import Obey
+from rolltape.recorder.parts import Parts
+from rolltape.recorder.report import Reports
+from rolltape.recorder.transport import TokenEnded, Unreachable
+
+SPACING_SEC = 0.25
+"""News that comes together goes together."""
+LOST_RETRY_SEC = 10
+
+
+class Pulse:
+    """The loop that heartbeats."""
+
+    def __init__(self, parts: Parts, intake: Intake, obey: Obey, reports: Reports) -> None:
+        self._parts = parts
+        self._intake = intake
+        self._obey = obey
+        self._reports = reports
+
+    async def run(self) -> None:
+        """Until the token ends."""
+        backoff = self._parts.backoff()
+        while not self._parts.ended.is_set():
+            try:
+                pause = await self.beat()
+                backoff.succeeded()
+            except Unreachable as trouble:
+                log(f"no heartbeat: {trouble}")
+                pause = backoff.next()
+                if trouble.retry_after is not None:
+                    await self._parts.clock.sleep(trouble.retry_after)
+                    continue
+            except TokenEnded:
+                await self._parts.end_token()
+                return
+            await self._parts.bells.beat.wait(pause)
+            await self._parts.clock.sleep(min(pause, SPACING_SEC))
+
+    async def beat(self) -> float:
+        """One heartbeat; answers in how many seconds the server wants the next."""
+        answer = await self._parts.api.heartbeat(self._body())
+        if not answer.ok:
+            raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
+        heard = answer.read(HeartbeatHeard)
+        self._learn(heard, answer.sent)
+        await self._take_keys(heard)
+        for ack in each(heard.acks, AckHeard):
+            self._obey.heard_go(ack.id, ack.go)
+        for result in each(heard.results, ResultHeard):
+            self._reports.heard(result)
+        self._intake.take(offers(heard.commands))  # before the floor: they were minted before the record was lost
+        self._restore_replay_record(heard)
+        if not self._parts.heard.is_set():
+            self._parts.heard.set()
+            self._parts.bells.ring_all()
+        await self._end_when_full()
+        pause = min(max(heard.next_heartbeat_sec, 1.0), 3600.0)
+        return min(pause, LOST_RETRY_SEC) if self._parts.replay.lost else pause
+
+    def _body(self) -> dict[str, object]:
+        parts = self._parts
+        storage = parts.probes.storage()
+        body: dict[str, object] = {
+            "storage_used_mb": storage.used_mb,
+            "storage_total_mb": storage.total_mb,
+            "device_state": self._device_state(),
+            "recording": msgspec.to_builtins(parts.studio.now),
+            "pending_recordings": len(parts.tapes.waiting()),
+            "connection_type": list(parts.settings.connection_type),
+            "grant_kids": list(parts.keys.keys)[:32],
+        }
+        extras: dict[str, object] = {
+            "battery_percent": parts.probes.battery_percent(),
+            "firmware_version": parts.settings.firmware_version,
+            "device_name": parts.settings.device_name,
+            "replay_state_lost": parts.replay.lost or None,
+            "acks": self._obey.awaiting_go or None,
+            "results": self._reports.for_heartbeat() or None,
+        }
+        return body | {name: value for name, value in extras.items() if value is not None}
+
+    def _device_state(self) -> str:
+        parts = self._parts
+        states = {
+            "recording": parts.studio.running is not None,
+            "storageFull": parts.studio.is_storage_full,
+            "lowBattery": parts.studio.is_battery_low,
+            "uploading": any(tape.due for tape in parts.tapes.waiting()),
+        }
+        return next((state for state, holds in states.items() if holds), "idle")
+
+    def _learn(self, heard: HeartbeatHeard, sent: float) -> None:
+        parts = self._parts
+        server_ms = time_of(heard.server_time)
+        if server_ms is not None and parts.settings.is_trusted:
+            parts.trusted.hear(server_ms, sent)
+        parts.identity.learn(device_id=heard.device_id, iss=heard.grant_iss, generation=heard.binding_generation)
+        known = parts.identity.known
+        if known.device_id is not None and known.replay_device != known.device_id:
+            if known.replay_device is not None:  # the record in this folder is another device's
+                parts.replay.lose()
+            parts.identity.change(replay_device=known.device_id)
+
+    async def _take_keys(self, heard: HeartbeatHeard) -> None:
+        """Keys count only from a server that can be trusted to be itself."""
+        parts = self._parts
+        if not parts.settings.is_trusted:
+            return
+        jwks = heard.grant_keys
+        if jwks is None and parts.keys.wants_keys:
+            answer = await parts.api.keys()
+            jwks = answer.read(dict) if answer.ok else None
+        if jwks is not None:
+            try:
+                parts.keys.take(jwks)
+            except ValueError as error:
+                log(f"the server's grant keys can't be used: {error}")
+
+    def _restore_replay_record(self, heard: HeartbeatHeard) -> None:
+        floor = heard.seq_floor
+        if self._parts.replay.lost and floor is not None and 0 <= floor < 2**63:
+            self._parts.replay.restore(floor)
+            log(f"the replay record begins again above {floor}")
+
+    async def _end_when_full(self) -> None:
+        if self._parts.studio.running is not None and self._parts.studio.is_storage_full:
+            log("the disk is nearly full: the recording ends here")
+            await self._parts.studio.stop_if()

@@ -1,0 +1,223 @@
+"""A recorder, put together: it opens its state folder, recovers, and runs its loops until it is told to end."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from rolltape.clock import Clock
+from rolltape.recorder.config import RecorderSettings
+from rolltape.recorder.control import Buttons, ControlSocket
+from rolltape.recorder.device_api import DeviceApi
+from rolltape.recorder.durable import remove, sync_folder, write_whole
+from rolltape.recorder.heard import TokenHeard
+from rolltape.recorder.identity import Identity, KeyRing
+from rolltape.recorder.intake import Intake
+from rolltape.recorder.journal import Journal
+from rolltape.recorder.log import log
+from rolltape.recorder.obey import Obey
+from rolltape.recorder.parts import Bells, Parts, is_reset_done
+from rolltape.recorder.poll import Poll
+from rolltape.recorder.probes import Probes, SystemProbes
+from rolltape.recorder.pulse import Pulse
+from rolltape.recorder.register import Register
+from rolltape.recorder.replay_file import ReplayFile
+from rolltape.recorder.report import Reports
+from rolltape.recorder.source import Microphone, microphone
+from rolltape.recorder.studio import Studio
+from rolltape.recorder.tapes import Tapes
+from rolltape.recorder.transport import Line, TokenEnded, Unreachable
+from rolltape.recorder.trusted_clock import TrustedClock
+from rolltape.recorder.upload import Upload
+
+_WIPING = "wiping"
+_RESTART_SEC = 5.0
+
+
+class FolderBusy(Exception):
+    """Another recorder runs on this state folder."""
+
+
+class Recorder:
+    """One recorder. `run` does everything; `parts` and `buttons` are there while it runs."""
+
+    def __init__(
+        self,
+        settings: RecorderSettings,
+        clock: Clock,
+        *,
+        probes: Probes | None = None,
+        source: Microphone | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._probes = probes
+        self._source = source if source is not None else microphone(settings.source, clock)
+        self.parts: Parts | None = None
+        self.buttons: Buttons | None = None
+
+    async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
+        """Until `stop` is set, or a factory reset is through. Raises FolderBusy. `started` is called when it is up."""
+        folder = self._settings.state_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _only_one(folder):
+            if (folder / _WIPING).exists():
+                wipe(folder)
+            parts = self._open(folder)
+            try:
+                await self._live(parts, stop, started)
+            finally:
+                parts.journal.close()
+                self.parts = self.buttons = None
+            if parts.reset.is_set():
+                wipe(folder)
+                log("factory reset: everything is wiped; bind the device again and start with the new token")
+
+    def _open(self, folder: Path) -> Parts:
+        settings, clock = self._settings, self._clock
+        identity = Identity(folder / "identity", settings.token)
+        replay = ReplayFile(folder / "replay", has_past=identity.has_past or (folder / "journal").exists())
+        tapes = Tapes(folder / "recordings")
+        trusted = TrustedClock(clock, folder / "clock")
+        probes = self._probes or SystemProbes(folder)
+        bells = Bells.hang(clock)
+        studio = Studio(
+            settings=settings,
+            clock=clock,
+            trusted=trusted,
+            identity=identity,
+            replay=replay,
+            tapes=tapes,
+            probes=probes,
+            microphone=self._source,
+            changed=lambda: _recording_changed(bells),
+        )
+        self._line = Line(settings, identity, clock)
+        self.parts = Parts(
+            settings=settings,
+            clock=clock,
+            identity=identity,
+            keys=KeyRing(identity, settings.grant_kid, settings.grant_secret),
+            replay=replay,
+            journal=Journal(folder / "journal"),
+            tapes=tapes,
+            trusted=trusted,
+            probes=probes,
+            api=DeviceApi(settings, self._line),
+            studio=studio,
+            bells=bells,
+        )
+        self.buttons = Buttons(self.parts)
+        return self.parts
+
+    async def _live(self, parts: Parts, stop: asyncio.Event, started: Callable[[], None]) -> None:
+        obey, intake, reports = Obey(parts), Intake(parts), Reports(parts)
+        obey.recover()
+        self._resume(parts)
+        control = ControlSocket(self._settings.state_dir, Buttons(parts))
+        await control.open()
+        loops = (
+            obey,
+            reports,
+            Pulse(parts, intake, obey, reports),
+            Poll(parts, intake),
+            Register(parts),
+            Upload(parts),
+        )
+        tasks = [asyncio.create_task(self._keep_up(type(loop).__name__, loop.run)) for loop in loops]
+        if self._settings.refresh_token:
+            tasks.append(asyncio.create_task(self._keep_up("refresh", lambda: refresh_token(parts))))
+        started()
+        try:
+            await _first_of(stop, parts.reset)
+            await parts.studio.stop_if()
+        finally:
+            await control.close()
+            await _end(tasks)
+            await self._line.close()
+
+    def _resume(self, parts: Parts) -> None:
+        if not self._settings.is_trusted:
+            log("this server is neither on this machine nor behind TLS: its time and keys don't count, so no start")
+        if parts.identity.known.ended:
+            parts.ended.set()
+        if any(is_reset_done(entry) and entry.told for entry in parts.journal.all()):
+            parts.reset.set()
+
+    async def _keep_up(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """A loop that falls over is a fault; the device says so and goes on."""
+        while True:
+            try:
+                return await run()
+            except Exception as error:
+                log(f"fault in {name}: {type(error).__name__}: {error}")
+                await self._clock.sleep(_RESTART_SEC)
+
+
+async def refresh_token(parts: Parts) -> None:
+    """Ask for a fresh token until there is one. The old one is kept until the new one has worked."""
+    await parts.heard.wait()
+    backoff = parts.backoff()
+    while not parts.ended.is_set():
+        try:
+            answer = await parts.api.refresh_token()
+            if not answer.ok:
+                raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
+            parts.identity.change(next_token=answer.read(TokenHeard).device_token)
+            parts.bells.beat.ring()
+            return
+        except Unreachable as trouble:
+            log(f"no fresh token: {trouble}")
+            await parts.clock.sleep(max(backoff.next(), trouble.retry_after or 0.0))
+        except TokenEnded:
+            await parts.end_token()
+
+
+def wipe(folder: Path) -> None:
+    """Make the state folder empty: the token first, the sound last. Safe to cut off: the next start goes on with it."""
+    write_whole(folder / _WIPING, b"")
+    for name in ("identity", "journal", "replay", "clock"):
+        remove(folder / name)
+        remove(folder / f"{name}.new")
+    shutil.rmtree(folder / "recordings", ignore_errors=True)
+    sync_folder(folder)
+    remove(folder / _WIPING)
+
+
+def _recording_changed(bells: Bells) -> None:
+    for bell in (bells.beat, bells.register, bells.upload):
+        bell.ring()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a library may swallow one cancellation."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.5)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiters = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FolderBusy(f"another recorder runs on {folder}: end it, or use another --state") from None
+        yield
+    finally:
+        os.close(fd)

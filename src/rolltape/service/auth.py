@@ -1,0 +1,95 @@
+"""From a bearer credential to who is calling."""
+
+import msgspec
+
+from rolltape.codes import Code, Problem
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal, Tenant
+from rolltape.domain.rows import TokenRow
+from rolltape.service.context import Services
+from rolltape.service.credentials import KnownKey, KnownToken
+from rolltape.store.inputs import TOKEN_STORY_MS
+from rolltape.wire.ids import fingerprint
+
+MAX_BEARER = 200
+_KEY_PREFIXES = ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
+
+
+def _unauthorized(message: str) -> Problem:
+    return Problem(Code.UNAUTHORIZED, message)
+
+
+def revoked() -> Problem:
+    """401 for a device whose binding is over."""
+    return Problem(
+        Code.TOKEN_REVOKED,
+        "The binding of this token is over. Finish what is open with ack, report and recordings, then bind anew.",
+    )
+
+
+async def authenticate(app: Services, bearer: str, now: int) -> Principal:
+    """Who calls with this credential. Raises Problem: unauthorized, token_revoked."""
+    if len(bearer) > MAX_BEARER:
+        raise _unauthorized("This is not a credential of this server. Check that it was copied whole.")
+    hash_ = fingerprint(bearer)
+    at = app.clock.monotonic()
+    known = app.credentials.get(hash_, at)
+    if known is None:
+        known = await _look_up(app, bearer, hash_, at, now)
+    if isinstance(known, KnownKey):
+        app.credentials.used_keys[known.n] = now
+    return known.who
+
+
+async def _look_up(app: Services, bearer: str, hash_: bytes, at: float, now: int) -> KnownKey | KnownToken:
+    known: KnownKey | KnownToken
+    if bearer.startswith(_KEY_PREFIXES):
+        known = _key(app, hash_, at)
+    elif bearer.startswith("dtok_"):
+        known = KnownToken(await _device(app, hash_, now), at)
+    else:
+        raise _unauthorized("This is not a credential of this server. Use an API key or a device token.")
+    app.credentials.keep(hash_, known)
+    return known
+
+
+def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
+    row = app.store.key_by_hash(hash_)
+    if row is None or row.revoked_at is not None:
+        raise _unauthorized("This API key is unknown or was revoked. Make another with: rolltape keys create.")
+    tenant = Tenant(row.tenant_n, row.project_id, row.mode)
+    return KnownKey(row.n, KeyPrincipal(tenant, row.id, frozenset(msgspec.json.decode(row.scopes))), at)
+
+
+async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
+    row = app.store.token_by_hash(hash_)
+    if row is None:
+        raise _unauthorized("This device token is unknown. Bind the device to get one.")
+    if row.ended_at is not None and now >= row.ended_at + TOKEN_STORY_MS:
+        raise revoked()
+    if row.replaced_at is not None:
+        await app.store.note_token_reuse(row, now)
+        raise _unauthorized("This device token was replaced by a newer one. Use that, or bind the device again.")
+    if row.first_used_at is None:
+        await app.store.use_token(row, now)
+        app.credentials.forget(row.device_id)
+    return principal_of(row)
+
+
+def principal_of(row: TokenRow) -> DevicePrincipal:
+    """The device behind a token that is good."""
+    return DevicePrincipal(
+        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        device_id=row.device_id,
+        generation=row.generation,
+        token_n=row.n,
+        ended=row.ended_at is not None,
+        heartbeat_sec=row.heartbeat_sec,
+        grant_alg=row.grant_alg,
+        held_kids=tuple(msgspec.json.decode(row.held_kids)),
+    )
+
+
+def require_bound(who: Principal) -> None:
+    """Raises Problem (`token_revoked`) for a device whose binding is over."""
+    if isinstance(who, DevicePrincipal) and who.ended:
+        raise revoked()

@@ -1,0 +1,68 @@
+"""Credentials that were looked up a moment ago. Bounded, and believed for a second at the most.
+
+So a key that another process made counts at once, and one that it revoked stops within the second; what this process
+changes itself is forgotten on the spot.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal
+
+BELIEVED_SECONDS = 1.0
+MOST = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """An API key that was found good."""
+
+    n: int
+    who: KeyPrincipal
+    looked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownToken:
+    """A device token that was found good, whose first use has been noted."""
+
+    who: DevicePrincipal
+    looked_at: float
+
+
+def _owner(known: KnownKey | KnownToken) -> str:
+    return known.who.key_id if isinstance(known, KnownKey) else known.who.device_id
+
+
+class Credentials:
+    """By hash. The oldest go when there are too many."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, KnownKey | KnownToken] = OrderedDict()
+        self._by_owner: dict[str, set[bytes]] = {}
+        self.used_keys: dict[int, int] = {}
+
+    def get(self, hash_: bytes, at: float) -> KnownKey | KnownToken | None:
+        """What is known of it, if that is fresh."""
+        known = self._known.get(hash_)
+        return known if known is not None and at - known.looked_at < BELIEVED_SECONDS else None
+
+    def keep(self, hash_: bytes, known: KnownKey | KnownToken) -> None:
+        """Remembers it."""
+        self._known[hash_] = known
+        self._known.move_to_end(hash_)
+        self._by_owner.setdefault(_owner(known), set()).add(hash_)
+        if len(self._known) > MOST:
+            self._drop(next(iter(self._known)))
+
+    def forget(self, owner: str) -> None:
+        """What is known of the credentials of that key or device (by id) is no longer so."""
+        for hash_ in tuple(self._by_owner.get(owner, ())):
+            self._drop(hash_)
+
+    def _drop(self, hash_: bytes) -> None:
+        owner = _owner(self._known.pop(hash_))
+        mine = self._by_owner[owner]
+        mine.discard(hash_)
+        if not mine:
+            del self._by_owner[owner]

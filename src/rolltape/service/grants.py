@@ -1,0 +1,67 @@
+"""Minting grants. None is stored: both algorithms are deterministic, so the same facts give the same token again."""
+
+import msgspec
+
+from rolltape.domain import lifecycle, views
+from rolltape.domain.principal import KeyPrincipal, Principal
+from rolltape.domain.rows import CommandRow
+from rolltape.service.context import Services
+from rolltape.store.inputs import DeviceFacts
+from rolltape.wire.grant import Alg, Claims, HmacKey, Signer, sign
+
+
+def hmac_kid(generation: int) -> str:
+    """The id of a device's HS256 secret: a new one with each binding."""
+    return f"hs-{generation}"
+
+
+def secret_label(device_id: str) -> str:
+    """What a device's HS256 secret is sealed as."""
+    return f"grant secret of {device_id}"
+
+
+def claims_of(app: Services, row: CommandRow) -> Claims:
+    """What the grant of a command says."""
+    return Claims(
+        iss=app.vault.iss,
+        aud=row.device_id,
+        jti=row.id,
+        seq=row.seq,
+        gen=row.generation,
+        iat=row.created_at // 1000,
+        nbf=row.created_at // 1000,
+        exp=row.expires_at // 1000,
+        type=row.type,
+        params=views.grant_params(views.from_json(row.params)),
+    )
+
+
+async def signer_of(app: Services, device_id: str, generation: int, alg: Alg, held: tuple[str, ...]) -> Signer:
+    """The key that signs for this device: its own secret, or the newest grant key that it is known to hold."""
+    if alg == "EdDSA":
+        return app.vault.signer_for(held)
+    sealed = await app.store.sealed_secret(device_id, generation)
+    assert sealed is not None, "an HS256 device gets its secret with each binding"
+    return HmacKey(hmac_kid(generation), app.vault.open(sealed, secret_label(device_id)))
+
+
+async def mint(app: Services, row: CommandRow, alg: Alg, held: tuple[str, ...]) -> str:
+    """The grant token of a command."""
+    return sign(claims_of(app, row), await signer_of(app, row.device_id, row.generation, alg, held))
+
+
+def may_see(who: Principal) -> bool:
+    """Reading is not the power to act: only a key that may write commands sees their grants."""
+    return isinstance(who, KeyPrincipal) and "devices:write" in who.scopes
+
+
+async def shown(app: Services, who: Principal, row: CommandRow, device: DeviceFacts) -> str | None:
+    """The grant token as this caller may see it: None once the command is terminal, or without `devices:write`."""
+    if not lifecycle.is_open(row.status) or not may_see(who):
+        return None
+    return await mint(app, row, device.grant_alg, held_kids(device))
+
+
+def held_kids(device: DeviceFacts) -> tuple[str, ...]:
+    """The grant keys that the device is known to hold."""
+    return tuple(msgspec.json.decode(device.held_kids))

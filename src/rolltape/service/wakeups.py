@@ -1,0 +1,42 @@
+"""Wake-ups: they only say "look", and carry nothing. A lost one costs time, never a command.
+
+A waiter asks for its signal first, looks next, and waits last; so what happens in between wakes it too.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Wakeups:
+    """Signals by topic (a command's or a device's id), all on one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    @contextmanager
+    def signal(self, topic: str) -> Iterator[asyncio.Event]:
+        """A signal that is set when somebody says that the topic has changed."""
+        event = asyncio.Event()
+        self._waiting.setdefault(topic, set()).add(event)
+        try:
+            yield event
+        finally:
+            waiting = self._waiting[topic]
+            waiting.discard(event)
+            if not waiting:
+                del self._waiting[topic]
+
+    def changed(self, *topics: str) -> None:
+        """Wakes all who wait for any of these."""
+        for topic in topics:
+            for event in self._waiting.get(topic, ()):
+                event.set()
+
+    def anyone(self, topic: str) -> bool:
+        """Whether somebody waits for it."""
+        return topic in self._waiting
+
+    def release_all(self) -> None:
+        """Wakes everybody: the server is about to end."""
+        self.changed(*self._waiting)

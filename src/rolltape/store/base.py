@@ -1,0 +1,292 @@
+"""What every store promises. The service calls nothing else; SQLite and PostgreSQL keep the same promises, and
+`rolltape.testing.store_suite` holds them to it.
+
+Each write is atomic: it happens wholly or not at all, together with its events, and is durable before its call comes
+back. A refusal (codes.Problem) has changed nothing. `now` is ms since the epoch. No read ever shows a command open at or
+past its `expires_at`: what is due is expired first. Everything is of one tenant: another tenant's object is not found.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from rolltape.codes import Mode
+from rolltape.domain.rows import (
+    CommandRow,
+    DeviceRow,
+    EndUserRow,
+    EventRow,
+    KeyRow,
+    SigningKeyRow,
+    TokenRow,
+)
+from rolltape.store.inputs import (
+    ChangeDevice,
+    Closed,
+    Created,
+    DeviceFacts,
+    DeviceFilter,
+    IncomingReport,
+    NewCommand,
+    NewDevice,
+    NewEndUser,
+    NewKey,
+    Position,
+    Reported,
+    StateDelta,
+)
+from rolltape.store.recordings import RecordingStore
+from rolltape.wire.command import Evidence, Route
+
+
+class CommandStore(Protocol):
+    """Commands and their history."""
+
+    async def create_command(self, new: NewCommand, now: int) -> Created:
+        """Creates it with the device's next `seq`, or answers the one that its idempotency key made before.
+
+        Two at once with one key: one creates, the other replays. A stop cancels older pending starts and stops.
+        Raises Problem: not_found, idempotency_key_reused, device_not_bound, command_queue_full.
+        """
+        ...
+
+    def device_facts(self, tenant_n: int, device_id: str) -> DeviceFacts:
+        """A quick look, from the present thread. Raises Problem: not_found."""
+        ...
+
+    def is_bound(self, device_id: str, generation: int) -> bool:
+        """A quick look, from the present thread: whether that binding lasts."""
+        ...
+
+    async def get_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
+        """Raises Problem: not_found, also for another device's."""
+        ...
+
+    async def command_of_generation(
+        self, tenant_n: int, device_id: str, command_id: str, generation: int, now: int
+    ) -> CommandRow:
+        """The same for a token whose binding may be over: its own generation's alone, also of a deleted device."""
+        ...
+
+    async def list_commands(
+        self, tenant_n: int, device_id: str, statuses: tuple[str, ...], type_: str | None, position: Position, now: int
+    ) -> list[CommandRow]:
+        """Newest first. Raises Problem: not_found (the device)."""
+        ...
+
+    async def command_events(
+        self, tenant_n: int, device_id: str, command_id: str, after: int, limit: int, now: int
+    ) -> list[EventRow]:
+        """A command's history, oldest first. Raises Problem: not_found."""
+        ...
+
+    async def cancel_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
+        """Cancels a pending one; twice is fine. Raises Problem: not_found, command_not_cancellable."""
+        ...
+
+    async def acknowledge(
+        self,
+        tenant_n: int,
+        device_id: str,
+        command_id: str,
+        generation: int | None,
+        evidence: Evidence,
+        now: int,
+    ) -> CommandRow:
+        """Go: the command, `delivered`. `generation` is a token's, None for a key.
+
+        Raises Problem: not_found (also another generation's), command_no_go.
+        """
+        ...
+
+    async def report(
+        self,
+        tenant_n: int,
+        device_id: str,
+        command_id: str,
+        generation: int | None,
+        incoming: IncomingReport,
+        now: int,
+    ) -> Reported:
+        """Lands the device's word. Raises Problem: not_found (also another generation's)."""
+        ...
+
+    async def offer(
+        self, device_id: str, generation: int, route: Route, polled_before: int, limit: int, now: int
+    ) -> tuple[list[CommandRow], bool]:
+        """Pending commands that no poll has offered after `polled_before`, marked as offered on `route`; more wait?
+
+        A reset, then stops, then the rest by `seq`.
+        """
+        ...
+
+    def anything_pending(self, device_id: str) -> bool:
+        """A quick look at the index, from the present thread; due commands may still be counted."""
+        ...
+
+    async def raise_seq_floor(self, device_id: str) -> int:
+        """A sequence number above all minted so far, which no grant will carry."""
+        ...
+
+    async def expire_due(self, now: int) -> list[str]:
+        """Expires one batch of what is due; the ids, none when nothing was. A delivered reset ends its binding."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """When the next open command expires (ms)."""
+        ...
+
+    async def forget_idempotency_keys(self, now: int, limit: int) -> int:
+        """Lets go of keys over 30 days old whose command is closed; how many."""
+        ...
+
+
+class DeviceStore(Protocol):
+    """Devices, their bindings and tokens, and what they say of themselves."""
+
+    async def register_device(self, new: NewDevice, now: int) -> tuple[DeviceRow, bool]:
+        """The device, and whether it is new: the same serial number in one tenant is the same device."""
+        ...
+
+    async def get_device(self, tenant_n: int, device_id: str) -> DeviceRow:
+        """Raises Problem: not_found."""
+        ...
+
+    async def list_devices(self, tenant_n: int, by: DeviceFilter, position: Position, now: int) -> list[DeviceRow]:
+        """Newest first."""
+        ...
+
+    async def update_device(self, tenant_n: int, device_id: str, change: ChangeDevice, now: int) -> DeviceRow:
+        """Applies `change` to the device as it is. Raises Problem: not_found, and what `change` raises."""
+        ...
+
+    async def delete_device(self, tenant_n: int, device_id: str, force: bool, now: int) -> tuple[str, ...]:
+        """Unbinds and deletes; the commands this closed. Raises Problem: not_found, device_recording."""
+        ...
+
+    async def device_counts(self, tenant_n: int, now: int) -> tuple[int, ...]:
+        """All, bound, online, recording, low battery, storage full, open commands."""
+        ...
+
+    async def bind_device(
+        self,
+        tenant_n: int,
+        device_id: str,
+        end_user_id: str,
+        kids: str,
+        secret_sealed: bytes,
+        token_hash: bytes,
+        pk_d: str | None,
+        now: int,
+    ) -> tuple[DeviceRow, bytes | None]:
+        """The bound device and its sealed HS256 secret. Raises Problem: not_found, device_already_bound."""
+        ...
+
+    async def unbind_device(self, tenant_n: int, device_id: str, force: bool, now: int) -> Closed:
+        """A no-op when unbound. Raises Problem: not_found, device_recording (unless forced)."""
+        ...
+
+    async def reset_device(self, new: NewCommand, now: int) -> tuple[CommandRow, bool, tuple[str, ...]]:
+        """The reset, whether it is new, and what it closed. Raises Problem: not_found, device_not_bound."""
+        ...
+
+    async def add_token(self, tenant_n: int, device_id: str, generation: int, token_hash: bytes, now: int) -> None:
+        """A further token of the binding: the older ones work until it is first used."""
+        ...
+
+    def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
+        """A quick look at the index, from the present thread."""
+        ...
+
+    async def use_token(self, token: TokenRow, now: int) -> None:
+        """Notes its first use, which replaces every older token of its binding."""
+        ...
+
+    async def note_token_reuse(self, token: TokenRow, now: int) -> None:
+        """A replaced token came again: one event, the first time."""
+        ...
+
+    async def hold_kids(self, device_id: str, kids: str) -> None:
+        """Notes the grant keys (JSON) that the device says it holds."""
+        ...
+
+    async def sealed_secret(self, device_id: str, generation: int) -> bytes | None:
+        """The sealed HS256 secret of a binding."""
+        ...
+
+    def note_state(self, device_id: str, delta: StateDelta) -> None:
+        """Keeps what a device said, in memory until the next batch; every read of devices sees it."""
+        ...
+
+    def expected_at(self, device_id: str) -> int | None:
+        """When the device said it would come next, if it said so since the last batch."""
+        ...
+
+    async def flush_states(self) -> None:
+        """Writes what devices said since the last time, with an event for each that came online."""
+        ...
+
+    async def mark_offline(self, now: int, limit: int) -> int:
+        """Events for devices that have been silent too long; how many."""
+        ...
+
+
+class AccountStore(Protocol):
+    """Projects, keys, end users, and the deployment's own facts."""
+
+    async def tenant_n(self, project_id: str, mode: Mode) -> int:
+        """The tenant of a project and mode that exist."""
+        ...
+
+    async def insert_key(self, new: NewKey, now: int) -> KeyRow: ...
+    def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
+        """A quick look at the index, from the present thread; revoked ones too."""
+        ...
+
+    async def list_keys(self, tenant_n: int, position: Position) -> list[KeyRow]:
+        """Those that aren't revoked, newest first."""
+        ...
+
+    async def revoke_key(self, tenant_n: int, key_id: str, now: int) -> None:
+        """For good. Raises Problem: not_found."""
+        ...
+
+    async def touch_keys(self, used: dict[int, int]) -> None:
+        """When keys were last used: key `n` → ms."""
+        ...
+
+    async def insert_end_user(self, new: NewEndUser, now: int) -> EndUserRow:
+        """Raises Problem: external_id_taken."""
+        ...
+
+    async def get_end_user(self, tenant_n: int, end_user_id: str) -> EndUserRow:
+        """Raises Problem: not_found."""
+        ...
+
+    async def list_end_users(self, tenant_n: int, external_id: str | None, position: Position) -> list[EndUserRow]:
+        """Newest first."""
+        ...
+
+    async def delete_end_user(
+        self, tenant_n: int, end_user_id: str, now: int
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Deletes it with its recordings and unbinds its devices by force, all at once; devices and closed commands.
+
+        Raises Problem: not_found.
+        """
+        ...
+
+    def signing_keys(self) -> Iterable[SigningKeyRow]:
+        """The grant keys, oldest first: a quick look, from the present thread."""
+        ...
+
+
+class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, Protocol):
+    """All of it, and its life."""
+
+    def alive(self) -> bool:
+        """Whether the database answers: for /health."""
+        ...
+
+    async def close(self) -> None:
+        """Writes what is still in memory, and lets go of everything."""
+        ...

@@ -1,0 +1,52 @@
+"""How operations reach the file: writes through the one writer, reads beside it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from rolltape.store.sqlite import expiry
+from rolltape.store.sqlite.database import Db, connect
+from rolltape.store.sqlite.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Connections:
+    """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = Writer(folder)
+        self.reader = connect(folder)
+        self._beside = connect(folder)
+        self._beside_lock = threading.Lock()
+
+    async def write(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One operation in a transaction of the writer; its answer once that is durable."""
+        return await self.writer.run(op, *args, **kwargs)
+
+    def read(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One short read, at once: index look-ups and pages."""
+        return op(self.reader, *args, **kwargs)
+
+    async def read_beside(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One read that may take long, in a thread: the event loop goes on."""
+
+        def locked() -> T:
+            with self._beside_lock:
+                return op(self._beside, *args, **kwargs)
+
+        return await asyncio.to_thread(locked)
+
+    async def settle(self, now: int) -> None:
+        """Expires all that is due, so that what is read next shows nothing open past its time."""
+        while expiry.any_due(self.reader, now):
+            await self.write(expiry.expire_batch, now)
+
+    async def close(self) -> None:
+        """Finishes waiting writes and closes the connections."""
+        await asyncio.to_thread(self.writer.close)
+        self.reader.conn.close()
+        self._beside.conn.close()

@@ -1,0 +1,51 @@
+"""Offers: what waits for a device, from an index, marked as offered before the device hears of it."""
+
+from dataclasses import replace
+
+from rolltape.domain.rows import ROUTE_BITS, CommandRow
+from rolltape.store.sqlite import expiry
+from rolltape.store.sqlite.database import Db, queries
+from rolltape.store.sqlite.moves import append_event
+from rolltape.wire.command import Route
+
+_Q = queries("commands")
+
+
+def any_pending(db: Db, device_id: str) -> bool:
+    """Whether something waits for the device. One look at an index."""
+    return db.one(_Q["any_pending"], (device_id,)) is not None
+
+
+def offer(
+    db: Db, device_id: str, generation: int, route: Route, polled_before: int, limit: int, now: int
+) -> tuple[list[CommandRow], bool]:
+    """The next commands for the device, resets and stops first, and whether more wait.
+
+    Only those that no poll has offered after `polled_before` (ms). The first offer on each route is an event.
+    """
+    expiry.settle(db, now)
+    rows = [CommandRow(*row) for row in db.all(_Q["offerable"], (device_id, generation, polled_before, limit + 1))]
+    return [_mark(db, row, route, now) for row in rows[:limit]], len(rows) > limit
+
+
+def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
+    bit = ROUTE_BITS[route]
+    db.run(_Q["offer"], (bit, route, now, now if route == "poll" else None, row.id))
+    offered = replace(
+        row,
+        offers=row.offers + 1,
+        offered_routes=row.offered_routes | bit,
+        route=route,
+        last_offered_at=now,
+        evidence=row.evidence or "offered",
+    )
+    if not row.offered_routes & bit:
+        append_event(db, "offered", offered, now)
+    return offered
+
+
+def raise_seq_floor(db: Db, device_id: str) -> int:
+    """A sequence number above every one minted so far, which no grant will ever carry."""
+    row = db.one(_Q["raise_seq"], (device_id,))
+    assert row is not None
+    return int(row[0])

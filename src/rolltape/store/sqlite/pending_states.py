@@ -1,0 +1,61 @@
+"""What devices have said and is not yet on the disk: heartbeats cost no write of their own."""
+
+import asyncio
+from dataclasses import fields
+
+from rolltape.store.inputs import StateDelta
+from rolltape.store.sqlite import states
+from rolltape.store.sqlite.connections import Connections
+
+_RECORDING = ("rec_said", "rec_id", "rec_started_at", "rec_initiated_by", "rec_as_of", "rec_evidence")
+_PLAIN = tuple(field.name for field in fields(StateDelta) if field.name not in (*_RECORDING, "tenant_n"))
+
+
+class PendingStates:
+    """Deltas by device. Bounded by the number of devices; a batch is written every few seconds, and before each read."""
+
+    def __init__(self, at: Connections) -> None:
+        self._at = at
+        self._deltas: dict[str, StateDelta] = {}
+        self._flushing = asyncio.Lock()
+
+    def note(self, device_id: str, delta: StateDelta) -> None:
+        """Keeps it; what it says replaces what was said before."""
+        before = self._deltas.setdefault(device_id, delta)
+        if before is not delta:
+            _merge(before, delta)
+
+    def expected_at(self, device_id: str) -> int | None:
+        """When the device is to come next, if it said so since the last batch."""
+        delta = self._deltas.get(device_id)
+        return None if delta is None else delta.next_contact_at
+
+    async def flush(self) -> None:
+        """Writes all of it; also what another flush is just writing is on the disk when this comes back."""
+        async with self._flushing:
+            deltas, self._deltas = self._deltas, {}
+            if not deltas:
+                return
+            try:
+                await self._at.write(states.flush, deltas)
+            except BaseException:
+                self._put_back(deltas)
+                raise
+
+    def _put_back(self, deltas: dict[str, StateDelta]) -> None:
+        for device_id, newer in self._deltas.items():
+            if device_id in deltas:
+                _merge(deltas[device_id], newer)
+            else:
+                deltas[device_id] = newer
+        self._deltas = deltas
+
+
+def _merge(into: StateDelta, newer: StateDelta) -> None:
+    for name in _PLAIN:
+        value = getattr(newer, name)
+        if value is not None:
+            setattr(into, name, value)
+    if newer.rec_said:
+        for name in _RECORDING:
+            setattr(into, name, getattr(newer, name))

@@ -1,0 +1,120 @@
+"""What a device says of a command: that it has it, and how it ended."""
+
+from dataclasses import replace
+
+from rolltape.codes import Code, Failure, Problem
+from rolltape.domain import lifecycle, views
+from rolltape.domain.lifecycle import Verdict
+from rolltape.domain.rows import CommandRow
+from rolltape.store.inputs import IncomingReport, Reported
+from rolltape.store.sqlite import bindings, expiry, states
+from rolltape.store.sqlite.database import Db, queries
+from rolltape.store.sqlite.moves import get, move, not_found
+from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Evidence
+
+_Q = queries("commands")
+
+
+def mine(db: Db, tenant_n: int, device_id: str, command_id: str, generation: int | None) -> CommandRow:
+    """The command, if this caller may speak of it. Raises Problem: not_found."""
+    row = get(db, tenant_n, device_id, command_id)
+    if row is None or generation not in (None, row.generation):
+        raise not_found("command on this device")
+    return row
+
+
+def acknowledge(
+    db: Db, tenant_n: int, device_id: str, command_id: str, generation: int | None, evidence: Evidence, now: int
+) -> CommandRow:
+    """Go: the command, which is `delivered` then. `generation` is the token's, None for a key.
+
+    Raises Problem: not_found, command_no_go.
+    """
+    expiry.settle(db, now)
+    row = mine(db, tenant_n, device_id, command_id, generation)
+    binding = db.one(_Q["binding_of"], (device_id,))
+    assert binding is not None
+    if not lifecycle.may_go(row.type, row.status, row.seq, last_stop_seq=binding[2]):
+        raise no_go(row)
+    if row.status == "delivered":
+        return row
+    return move(db, row, lifecycle.ACKNOWLEDGE, now, delivered_at=now, evidence=evidence)
+
+
+def no_go(row: CommandRow) -> Problem:
+    """409: the device drops the command."""
+    why = f"it is {row.status}" if row.status not in lifecycle.OPEN else "a later stop was created"
+    return Problem(
+        Code.COMMAND_NO_GO, f"Do not act on this command: {why}. Drop it.", details={"status": row.status, "go": False}
+    )
+
+
+def report(
+    db: Db,
+    tenant_n: int,
+    device_id: str,
+    command_id: str,
+    generation: int | None,
+    incoming: IncomingReport,
+    now: int,
+) -> Reported:
+    """Lands the device's word, by rule 3. A conflict changes nothing and is told as `outcome`.
+
+    Raises Problem: not_found.
+    """
+    expiry.settle(db, now)
+    row = mine(db, tenant_n, device_id, command_id, generation)
+    word = incoming.word
+    verdict = lifecycle.judge_report(row.status, row.result, row.error_code, row.evidence, word)
+    if verdict in ("lands", "replaces"):
+        return _land(db, row, incoming, verdict, now)
+    if verdict == "equal_but_stronger":
+        db.run(_Q["strengthen"], (word.evidence, row.id, row.evidence))
+        row = replace(row, evidence=word.evidence)
+    return Reported(row, "conflict" if verdict == "conflicts" else "accepted")
+
+
+def _land(db: Db, row: CommandRow, incoming: IncomingReport, verdict: Verdict, now: int) -> Reported:
+    word = incoming.word
+    executed_at = incoming.executed_at
+    if executed_at is None and word.status == "executed":
+        executed_at = now
+    moved = move(
+        db,
+        row,
+        lifecycle.report_move(word, verdict),
+        now,
+        result=word.result,
+        error_code=word.error_code,
+        error_message=incoming.error_message,
+        delivered_at=row.delivered_at if row.delivered_at is not None else now,
+        executed_at=executed_at,
+        reported_at=now,
+        evidence=word.evidence,
+    )
+    unbound = _follow(db, moved, incoming, now)
+    return Reported(moved, "accepted", unbound)
+
+
+def _follow(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> bool:
+    """What follows from a landed word for the device itself; whether it ended the binding."""
+    if row.type == "start_recording" and row.status == "executed":
+        _recording_began(db, row, incoming, now)
+    elif row.type == "stop_recording" and (row.status == "executed" or row.error_code == Failure.NOT_RECORDING):
+        db.run(_Q["stop_was_carried_out"], (row.seq, row.device_id))
+        states.recording_ended(db, row.device_id, None, incoming.word.evidence, now)
+    elif row.type == "factory_reset" and row.status == "executed":
+        return bindings.end_generation(db, row.device_id, row.generation, now)
+    return False
+
+
+def _recording_began(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> None:
+    binding = db.one(_Q["binding_of"], (row.device_id,))
+    assert binding is not None
+    generation, _, _, last_ended_stop_seq = binding
+    if generation != row.generation or row.seq < last_ended_stop_seq:
+        return  # a later stop was carried out already, or another binding began since
+    began = incoming.recording_started_at if incoming.recording_started_at is not None else row.executed_at
+    longest = views.from_json(row.params).get("max_duration_sec", DEFAULT_MAX_DURATION_SEC)
+    until = min(now, began if began is not None else now) + longest * 1000
+    states.recording_began(db, row.device_id, incoming.recording_id, began, until, incoming.word.evidence, now)

@@ -1,0 +1,143 @@
+-- name: by_idempotency_key
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       request_hash
+FROM commands
+WHERE device_id = ? AND generation = ? AND idempotency_key = ?
+
+-- name: forget_idempotency_key
+UPDATE commands SET idempotency_key = NULL
+WHERE id = ? AND status NOT IN ('pending', 'delivered')
+
+-- name: forget_old_idempotency_keys
+UPDATE commands SET idempotency_key = NULL
+WHERE n IN (
+    SELECT n FROM commands
+    WHERE idempotency_key IS NOT NULL AND created_at < ? AND status NOT IN ('pending', 'delivered')
+    LIMIT ?
+)
+
+-- name: binding_for_create
+SELECT b.generation, b.end_user_id IS NOT NULL, d.grant_alg, b.held_kids, s.next_contact_at
+FROM device_bindings AS b
+JOIN devices AS d ON d.id = b.device_id
+JOIN device_states AS s ON s.device_id = b.device_id
+WHERE b.device_id = ? AND b.tenant_n = ? AND d.deleted_at IS NULL
+
+-- name: count_open
+SELECT count(*) FROM (
+    SELECT 1 FROM commands
+    WHERE device_id = ? AND status IN ('pending', 'delivered') AND type <> 'factory_reset'
+    LIMIT ?
+)
+
+-- name: mint_seq
+UPDATE device_bindings SET last_seq = last_seq + 1
+WHERE device_id = ? AND end_user_id IS NOT NULL
+RETURNING last_seq
+
+-- name: mint_stop_seq
+UPDATE device_bindings SET last_seq = last_seq + 1, last_stop_seq = last_seq + 1
+WHERE device_id = ? AND end_user_id IS NOT NULL
+RETURNING last_seq
+
+-- name: insert
+INSERT INTO commands (id, tenant_n, device_id, generation, seq, type, status, params, created_at, expires_at,
+                      idempotency_key, request_hash)
+VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)
+RETURNING n
+
+-- name: by_id
+SELECT c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.status, c.params, c.result, c.error_code,
+       c.error_message, c.created_at, c.expires_at, c.delivered_at, c.executed_at, c.reported_at, c.route, c.offers,
+       c.offered_routes, c.last_offered_at, c.evidence
+FROM commands AS c
+WHERE c.id = ? AND c.tenant_n = ? AND c.device_id = ?
+
+-- name: open_of_device
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND status IN ('pending', 'delivered')
+ORDER BY n
+
+-- name: list
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND n < ?
+ORDER BY n DESC
+LIMIT ?
+
+-- name: list_by_type
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND type = ? AND n < ?
+ORDER BY n DESC
+LIMIT ?
+
+-- name: list_by_status
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND status = ? AND n < ?
+ORDER BY n DESC
+LIMIT ?
+
+-- name: list_by_status_and_type
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND status = ? AND type = ? AND n < ?
+ORDER BY n DESC
+LIMIT ?
+
+-- name: move
+UPDATE commands
+SET status = ?, result = ?, error_code = ?, error_message = ?, delivered_at = ?, executed_at = ?, reported_at = ?,
+    evidence = ?
+WHERE id = ? AND status = ?
+
+-- name: strengthen
+UPDATE commands SET evidence = ? WHERE id = ? AND evidence IS ?
+
+-- name: any_due
+SELECT 1 FROM commands WHERE status IN ('pending', 'delivered') AND expires_at <= ? LIMIT 1
+
+-- name: next_due
+SELECT min(expires_at) FROM commands WHERE status IN ('pending', 'delivered')
+
+-- name: due
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE status IN ('pending', 'delivered') AND expires_at <= ?
+ORDER BY expires_at, n
+LIMIT ?
+
+-- name: any_pending
+SELECT 1 FROM commands WHERE device_id = ? AND status = 'pending' LIMIT 1
+
+-- name: offerable
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+FROM commands
+WHERE device_id = ? AND status = 'pending' AND generation = ? AND (last_polled_at IS NULL OR last_polled_at <= ?)
+ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
+LIMIT ?
+
+-- name: offer
+UPDATE commands
+SET offers = offers + 1, offered_routes = offered_routes | ?, route = ?, last_offered_at = ?,
+    last_polled_at = coalesce(?, last_polled_at), evidence = coalesce(evidence, 'offered')
+WHERE id = ? AND status = 'pending'
+
+-- name: binding_of
+SELECT generation, end_user_id, last_stop_seq, last_ended_stop_seq FROM device_bindings WHERE device_id = ?
+
+-- name: stop_was_carried_out
+UPDATE device_bindings SET last_ended_stop_seq = max(last_ended_stop_seq, ?) WHERE device_id = ?
+
+-- name: raise_seq
+UPDATE device_bindings SET last_seq = last_seq + 1 WHERE device_id = ? RETURNING last_seq

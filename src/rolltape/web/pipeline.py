@@ -1,0 +1,218 @@
+"""What every request goes through, in this order: who, how often, may they, the ids, the query, the body, the handler.
+
+This is the hot path of the server, so it is plain ASGI: no request objects, no middleware, and all that can be is made
+once for each operation. The first refusal (`Problem`) ends it.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from rolltape.codes import Code, Problem
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.service.auth import authenticate, revoked
+from rolltape.web.body import BodyDecoder, check_content_type, read_body
+from rolltape.web.call import Call, ClientGone, Header, Receive, Reply, Scope, Send
+from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
+from rolltape.web.operation import PATH_PARAMS, Operation
+from rolltape.web.query import QueryDecoder, no_query
+from rolltape.web.shared import Shared
+from rolltape.wire.ids import is_id, new_id
+
+JSON: Final = b"application/json"
+_ASKED_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+_NO_STORE: Final[Header] = (b"cache-control", b"no-store")
+_NO_SNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
+_encode = msgspec.json.Encoder().encode
+
+
+def request_id_of(scope: Scope, now: int) -> str:
+    """The caller's own X-Request-Id where it is sane, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _ASKED_ID.fullmatch(value):
+            return str(value, "ascii")
+    return new_id("req", now)
+
+
+async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
+    """One answer, whole, with its length."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_problem(send: Send, problem: Problem, request_id: str, extra: tuple[Header, ...] = ()) -> None:
+    """An error answer."""
+    headers = [
+        (b"content-type", JSON),
+        (b"x-request-id", request_id.encode("ascii")),
+        _NO_STORE,
+        _NO_SNIFF,
+        *error_headers(problem),
+        *extra,
+    ]
+    await send_whole(send, STATUS[problem.code], headers, error_body(problem, request_id))
+
+
+class Endpoint:
+    """One operation, ready to be called."""
+
+    def __init__(self, operation: Operation, shared: Shared) -> None:
+        assert operation.handler is not None
+        self.operation = operation
+        self._handler = operation.handler
+        self._shared = shared
+        self._status = next(iter(operation.answers))
+        self._public = operation.public
+        self._ids = tuple((name, PATH_PARAMS[name][0]) for name in operation.params)
+        self._query = QueryDecoder(operation.query, lenient=operation.lenient) if operation.query else None
+        self._body = BodyDecoder(operation.body, optional=operation.body_optional) if operation.reads_body else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, path: dict[str, str], request_id: str) -> None:
+        call: Call[Any, Any] = Call(self._shared, scope, receive, path, request_id)
+        try:
+            result = await self._answer(call)
+            status, headers, body = self._encoded(result, call)
+        except Problem as problem:
+            await send_problem(send, problem, request_id, call.limits)
+        except ClientGone:
+            return
+        except Exception as error:  # the last line: no exception's text reaches a client
+            log_unexpected(error, self.operation.name, request_id)
+            await send_problem(send, INTERNAL, request_id, call.limits)
+        else:
+            await send_whole(send, status, headers, body)
+
+    async def _answer(self, call: Call[Any, Any]) -> object:
+        if len(call.headers) != len(call.scope["headers"]):
+            _refuse_doubles(call)
+        if not self._public:
+            call.who = who = await authenticate(call.app, bearer(call), call.now)
+            self._limit(call, who)
+            self._admit(call, who)
+        if self._query is not None:
+            call.query = self._query.decode(call.scope["query_string"])
+        elif not self.operation.lenient and not self._public:
+            no_query(call.scope["query_string"])
+        if self._body is not None:
+            data = await read_body(call, self.operation.body_limit)
+            if data:
+                check_content_type(call.headers.get(b"content-type"))
+            call.body = self._body.decode(data)
+        return await self._handler(call)
+
+    def _limit(self, call: Call[Any, Any], who: Principal) -> None:
+        shared = self._shared
+        if isinstance(who, KeyPrincipal):
+            call.limits, refused = shared.key_rate.check(who.key_id, shared.clock.monotonic())
+        else:
+            limiter = shared.poll_rate if self.operation.poll else shared.device_rate
+            call.limits, refused = limiter.check(who.token_n, shared.clock.monotonic())
+        if refused:
+            raise refused
+
+    def _admit(self, call: Call[Any, Any], who: Principal) -> None:
+        if isinstance(who, KeyPrincipal):
+            _admit_key(self.operation, who)
+        else:
+            _admit_device(self.operation, who)
+        for name, prefix in self._ids:
+            text = call.path[name]
+            if name == "device_id" and self.operation.me:
+                call.path[name] = _own_device(who, text)
+            elif not is_id(prefix, text):
+                raise not_found(name)
+
+    def _encoded(self, result: object, call: Call[Any, Any]) -> tuple[int, list[Header], bytes]:
+        if type(result) is Reply:
+            status, content_type, value = result.status, result.content_type, result.body
+        else:
+            status, content_type, value = self._status, JSON, result
+        headers = [(b"x-request-id", call.request_id.encode("ascii")), _NO_STORE, _NO_SNIFF, *call.limits]
+        if type(result) is Reply:
+            headers += result.headers
+        if value is None:
+            return status, headers, b""
+        headers.append((b"content-type", content_type))
+        return status, headers, value if isinstance(value, bytes) else _encode(value)
+
+
+def _refuse_doubles(call: Call[Any, Any]) -> None:
+    """Two credentials, or two keys, in one request: nobody can say which one is meant."""
+    names = [name for name, _ in call.scope["headers"]]
+    for name in (b"authorization", b"idempotency-key", b"content-length", b"content-type"):
+        if names.count(name) > 1:
+            shown = name.decode("ascii").title()
+            raise Problem(
+                Code.INVALID_REQUEST, f"The header {shown} is there more than once. Send it once.", param=shown
+            )
+
+
+def bearer(call: Call[Any, Any]) -> str:
+    """The credential of a request. `Problem` (unauthorized) where there is none that could be one."""
+    value = call.headers.get(b"authorization")
+    if value is None:
+        raise Problem(
+            Code.UNAUTHORIZED, "No credential. Send the header `Authorization: Bearer <API key or device token>`."
+        )
+    scheme, _, credential = value.partition(b" ")
+    credential = credential.strip()
+    if scheme.lower() != b"bearer" or not credential or not credential.isascii() or len(credential) > 512:
+        raise Problem(
+            Code.UNAUTHORIZED, "The Authorization header isn't `Bearer <API key or device token>`. Correct it."
+        )
+    return credential.decode("ascii")
+
+
+def not_found(param: str) -> Problem:
+    """The answer to an id that can't be one, the same as to one that isn't there."""
+    what = param.removesuffix("_id").replace("_", " ")
+    return Problem(
+        Code.NOT_FOUND,
+        f"This project has no such {what}. Check the id: it looks like `{PATH_PARAMS[param][0]}_…`.",
+        param=param,
+    )
+
+
+def _admit_key(operation: Operation, who: KeyPrincipal) -> None:
+    if operation.scope is None:
+        raise Problem(
+            Code.FORBIDDEN,
+            "Only a device may do this, with its own device token. Call it from the device.",
+            details={"needed": "device_token"},
+        )
+    if operation.scope not in who.scopes:
+        raise Problem(
+            Code.FORBIDDEN,
+            f"This API key lacks the scope `{operation.scope}`. Use one that has it.",
+            details={"needed": operation.scope},
+        )
+
+
+def _admit_device(operation: Operation, who: DevicePrincipal) -> None:
+    if who.ended and not operation.ended_token:
+        raise revoked()
+    if not operation.device:
+        raise Problem(
+            Code.FORBIDDEN,
+            f"A device token can't do this: it needs an API key with the scope `{operation.scope}`.",
+            details={"needed": operation.scope},
+        )
+
+
+def _own_device(who: Principal, text: str) -> str:
+    """The device that a path with `{id or me}` means. A token speaks for its own device alone."""
+    if isinstance(who, DevicePrincipal):
+        if text in ("me", who.device_id):
+            return who.device_id
+        raise Problem(Code.NOT_FOUND, "A device token speaks for its own device alone: use `me`.", param="device_id")
+    if text == "me":
+        raise Problem(
+            Code.NOT_FOUND,
+            "`me` is for a device with its own token. With an API key, put the device's id (`dev_…`) in the path.",
+            param="device_id",
+        )
+    if not is_id("dev", text):
+        raise not_found("device_id")
+    return text

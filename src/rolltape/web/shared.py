@@ -1,0 +1,23 @@
+"""What all operations of one server share."""
+
+from typing import TYPE_CHECKING
+
+from rolltape.web.limits import RateLimiter
+from rolltape.web.waiting import Holds
+
+if TYPE_CHECKING:
+    from rolltape.service.context import Services
+
+
+class Shared:
+    """The services, the rate limits, the held answers, the OpenAPI document, and whether the server wants requests."""
+
+    def __init__(self, app: "Services", *, key_rate: float, device_rate: float) -> None:
+        self.app = app
+        self.clock = app.clock
+        self.key_rate = RateLimiter(key_rate)
+        self.device_rate = RateLimiter(device_rate)
+        self.poll_rate = RateLimiter(device_rate)
+        self.holds = Holds()
+        self.document = b"{}"
+        self.ready = True

@@ -1,0 +1,16 @@
+"""The table of the API: all operations, in the order in which the document lists them."""
+
+from rolltape.web import account_api, backend_api, device_api, health, recordings_api
+from rolltape.web.operation import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *backend_api.COMMANDS,
+    *backend_api.DEVICES,
+    *backend_api.BINDINGS,
+    *account_api.END_USERS,
+    *recordings_api.RECORDINGS,
+    *recordings_api.BYTES,
+    *device_api.OPERATIONS,
+    *account_api.KEYS,
+    *health.OPERATIONS,
+)

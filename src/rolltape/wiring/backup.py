@@ -1,0 +1,105 @@
+"""A backup is one tar file: the database as of one moment, the master key, and the recordings that it names.
+
+In the copy every device's `seq` counter is 2^20 ahead: grants that the old server minted after the copy was made can't
+carry the same numbers as those that the restored one mints.
+"""
+
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from rolltape.config import Settings
+from rolltape.store.sqlite.database import FILE_NAME, Db, connect
+from rolltape.wiring.build import MASTER_KEY_NAME, RECORDINGS_NAME, master_key_path, prepare_folder
+
+SEQ_SKIPPED = 2**20
+Progress = Callable[[int, int], None]
+_SKIP_SEQ = "UPDATE device_bindings SET last_seq = last_seq + ?"
+
+
+class CantBackUp(Exception):
+    """The message says what to do."""
+
+
+def admin_backup(data: Path, target: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Writes a backup of the data folder to `target`, also while its server runs. Raises CantBackUp, OSError, apsw.Error.
+
+    `progress` hears of bytes done and bytes in all. The file is complete or not there, and only its owner can read it.
+    """
+    if not (data / FILE_NAME).exists():
+        raise CantBackUp(f"There is no database in {data}. Name the server's data folder with --data.")
+    key = master_key_path(Settings.from_env(os.environ, data=data))
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rolltape-backup-") as scratch:
+        copy = Path(scratch) / FILE_NAME
+        _copy_database(data, copy)
+        files = [(copy, FILE_NAME), (key, MASTER_KEY_NAME), *_recordings(data)]
+        packed = Path(scratch) / "backup.tar"
+        done = _pack(packed, files, progress)
+        os.replace(packed, target)
+    return {"file": str(target), "bytes": target.stat().st_size, "recordings": len(files) - 2, "packed_bytes": done}
+
+
+def _copy_database(data: Path, copy: Path) -> None:
+    db = connect(data)
+    try:
+        db.conn.execute("VACUUM INTO ?", (str(copy),))
+    finally:
+        db.conn.close()
+    ahead = Db(apsw.Connection(str(copy)))
+    try:
+        ahead.run(_SKIP_SEQ, (SEQ_SKIPPED,))
+    finally:
+        ahead.conn.close()
+
+
+def _recordings(data: Path) -> list[tuple[Path, str]]:
+    root = data / RECORDINGS_NAME
+    found = [path for path in root.rglob("*") if path.is_file() and "incoming" not in path.parts]
+    return [(path, f"{RECORDINGS_NAME}/{path.relative_to(root)}") for path in sorted(found)]
+
+
+def _pack(packed: Path, files: list[tuple[Path, str]], progress: Progress | None) -> int:
+    total = sum(path.stat().st_size for path, _ in files)
+    done = 0
+    fd = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as out:
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for path, name in files:
+                try:
+                    tar.add(path, name, recursive=False)
+                except FileNotFoundError:
+                    continue  # deleted while we packed; the restored server finds it gone, as it was
+                done += tar.getmember(name).size
+                if progress is not None:
+                    progress(done, total)
+        out.flush()
+        os.fsync(out.fileno())
+    return done
+
+
+def admin_restore(source: Path, data: Path) -> dict[str, Any]:
+    """Unpacks a backup into an empty data folder. Raises CantBackUp, OSError."""
+    if (data / FILE_NAME).exists():
+        raise CantBackUp(f"{data} has a database already. Restore into an empty folder, then serve from that.")
+    prepare_folder(data)
+    try:
+        with tarfile.open(source, "r:") as tar:
+            members = tar.getmembers()
+            _check_names(source, [member.name for member in members])
+            tar.extractall(data, members=members, filter="data")  # noqa: S202 - names are checked, links refused
+    except tarfile.TarError as error:
+        raise CantBackUp(f"{source} is not a whole backup ({error}). Take another copy of it.") from None
+    os.chmod(data / MASTER_KEY_NAME, 0o600)
+    return {"data": str(data), "recordings": len(members) - 2}
+
+
+def _check_names(source: Path, names: list[str]) -> None:
+    allowed = {FILE_NAME, MASTER_KEY_NAME}
+    strange = [name for name in names if name not in allowed and not name.startswith(f"{RECORDINGS_NAME}/")]
+    if strange or not allowed <= set(names):
+        raise CantBackUp(f"{source} is not a backup made by rolltape backup.")

@@ -1,0 +1,80 @@
+"""From settings to services: the data folder, the schema, the master key, the first grant key."""
+
+import secrets
+from pathlib import Path
+
+from rolltape.clock import Clock
+from rolltape.config import Settings
+from rolltape.service.context import Services
+from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
+from rolltape.store.folder_blobs import FolderBlobs
+from rolltape.store.sqlite import accounts
+from rolltape.store.sqlite.database import Db, connect, migrate, transaction
+from rolltape.store.sqlite.store import SqliteStore
+
+MASTER_KEY_NAME = "master.key"
+RECORDINGS_NAME = "recordings"
+_ISS = "iss"
+_CHECK = "master_key_check"
+
+
+def master_key_path(settings: Settings) -> Path:
+    """Where the master key is: as set, or in the data folder."""
+    return settings.master_key_file or settings.data / MASTER_KEY_NAME
+
+
+def prepare_folder(data: Path) -> None:
+    """Makes the data folder, for its owner's eyes only."""
+    if not data.exists():
+        data.mkdir(parents=True, mode=0o700)
+
+
+def open_database(data: Path) -> Db:
+    """The database of a data folder, made if need be, its schema up to date. Raises ValueError, OSError, apsw.Error."""
+    prepare_folder(data)
+    db = connect(data)
+    migrate(db)
+    return db
+
+
+def open_vault(settings: Settings, db: Db, now: int) -> Vault:
+    """The deployment's secrets, made at its first start. Raises BrokenKey when the key isn't this database's."""
+    path = master_key_path(settings)
+    check = accounts.meta(db, _CHECK)
+    if check is None and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_master_key(path)
+    with transaction(db):
+        iss = accounts.set_meta_once(db, _ISS, secrets.token_hex(8))
+        vault = Vault(load_master_key(path), iss)
+        known = accounts.set_meta_once(db, _CHECK, vault.derive(b"check").hex())
+        if known != vault.derive(b"check").hex():
+            raise BrokenKey(
+                f"The master key {path} is not the one of this database. Restore the one that belongs to it."
+            )
+        if not accounts.signing_keys(db):
+            accounts.insert_signing_key(db, vault.new_signing_key(now))
+        vault.load_signing_keys(accounts.signing_keys(db))
+    return vault
+
+
+def open_services(settings: Settings, clock: Clock) -> Services:
+    """All parts of a server over the data folder. Raises BrokenKey, ValueError, OSError, apsw.Error."""
+    db = open_database(settings.data)
+    try:
+        vault = open_vault(settings, db, clock.now_ms())
+    finally:
+        db.conn.close()
+    blobs = FolderBlobs(
+        settings.data / RECORDINGS_NAME,
+        max_bytes=settings.max_upload_bytes,
+        reserve_bytes=settings.reserve_bytes,
+        clock=clock,
+    )
+    return Services(config=settings, clock=clock, store=SqliteStore(settings.data), blobs=blobs, vault=vault)
+
+
+async def close_services(app: Services) -> None:
+    """Writes what is in memory and lets go of everything."""
+    await app.store.close()
+    await app.blobs.close()

@@ -1,0 +1,149 @@
+"""`rolltape serve`: the web application and the workers on one event loop, until a signal says to end."""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import apsw
+import uvicorn
+
+from rolltape.clock import SystemClock
+from rolltape.config import Settings
+from rolltape.service.context import Services
+from rolltape.service.vault import BrokenKey
+from rolltape.web.app import WebApp, build_app
+from rolltape.workers.base import Worker, run_for_ever
+from rolltape.workers.expiry import Expiry
+from rolltape.workers.housekeeping import Keys, Sweep
+from rolltape.workers.states import Offline, States
+from rolltape.wiring.build import close_services, open_services
+
+log = logging.getLogger("rolltape")
+KEEP_ALIVE_SEC = 75
+BACKLOG = 2048
+GC_THRESHOLD = 50_000
+"""Most garbage here dies by reference counting; a young collection every 700 objects is only a pause."""
+
+WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, told to end by us: its own handlers would raise the signal again and spoil the exit code."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT, drains, and answers the exit code: 0, or 1 when it could not start."""
+    logging.basicConfig(
+        stream=sys.stderr, level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_serve(settings))
+    except (BrokenKey, ValueError, OSError, apsw.Error) as error:
+        sys.stderr.write(f"rolltape serve could not start: {error}\n")
+        return 1
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on every system
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings) -> int:
+    app = open_services(settings, SystemClock())
+    workers: list[asyncio.Task[None]] = []
+    try:
+        await Expiry().run_once(app, app.clock.now_ms())  # what fell due while we were down, before anybody can look
+        web = build_app(app)
+        web.ready = False
+        server = Server(_uvicorn_config(web, settings))
+        workers = [asyncio.create_task(run_for_ever(worker(), app), name=worker.name) for worker in WORKERS]
+        _end_on_signals(server, app, web)
+        return await _run(server, settings, web)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await close_services(app)
+
+
+def _uvicorn_config(web: WebApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        web,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SEC,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+
+
+def _end_on_signals(server: Server, app: Services, web: WebApp) -> None:
+    def end() -> None:
+        app.draining = True
+        web.drain()
+        app.wakeups.release_all()
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, end)
+
+
+async def _run(server: Server, settings: Settings, web: WebApp) -> int:
+    with _listening(settings) as sock:
+        url = _url(settings, sock)
+        task = asyncio.create_task(server.serve([sock]))
+        while not server.started and not task.done():
+            await asyncio.sleep(0.01)
+        if not task.done():
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD, 20, 50)
+            web.ready = True
+            sys.stdout.write(f"Rolltape is serving at {url}\n")
+            with suppress(BrokenPipeError):
+                sys.stdout.flush()
+        await task
+    return 0
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise OSError(
+                f"can't listen on {where} ({error.strerror}). Choose another with --host and --port."
+            ) from None
+        sock.listen(BACKLOG)
+        yield sock
+
+
+def _url(settings: Settings, sock: socket.socket) -> str:
+    scheme = "https" if settings.tls_cert is not None else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{sock.getsockname()[1]}"

@@ -1,0 +1,33 @@
+"""What keeps the house small: old idempotency keys, bytes of deleted recordings, news of keys."""
+
+from rolltape.service import keys, recordings
+from rolltape.service.context import Services
+
+BATCH = 1000
+
+
+class Keys:
+    """Takes grant keys that the operator has made, and notes when API keys were last used."""
+
+    name = "keys"
+    every_seconds = 1.0
+
+    async def run_once(self, app: Services, now: int) -> int:
+        """One look at a table of a few rows."""
+        app.vault.load_signing_keys(app.store.signing_keys())
+        await keys.note_use(app)
+        return 0
+
+
+class Sweep:
+    """Lets go of what is no longer needed."""
+
+    name = "sweep"
+    every_seconds = 60.0
+
+    async def run_once(self, app: Services, now: int) -> int:
+        """Deletes bytes whose recording is gone, and forgets idempotency keys over 30 days old."""
+        done = await recordings.sweep_deleted_bytes(app)
+        while forgotten := await app.store.forget_idempotency_keys(now, BATCH):
+            done += forgotten
+        return done

@@ -1,0 +1,240 @@
+"""A server's recordings on a real database, real files and a real socket, with a project that has one of everything."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+import uvicorn
+
+from rolltape.clock import SystemClock
+from rolltape.codes import Code, Problem
+from rolltape.config import Settings
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Tenant
+from rolltape.service import recordings
+from rolltape.service.context import Services
+from rolltape.service.vault import Vault
+from rolltape.store.folder_blobs import FolderBlobs
+from rolltape.store.inputs import NewCommand, NewDevice, NewEndUser
+from rolltape.store.sqlite import accounts
+from rolltape.store.sqlite.database import connect, migrate, transaction
+from rolltape.store.sqlite.store import SqliteStore
+from rolltape.web.app import build_app
+from rolltape.wire.ids import new_id
+from rolltape.wire.recording import CreateRecording, Recording, UploadComplete, UploadUrl, UploadUrlRequest
+
+T = TypeVar("T")
+START = "2026-01-02T03:04:05.678Z"
+TUS = {"Tus-Resumable": "1.0.0"}
+PATCH_TYPE = {"Content-Type": "application/offset+octet-stream"}
+
+
+class MovableClock(SystemClock):
+    """The machine's clock, ahead by as much as a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+@dataclass
+class World:
+    """One project, two end users, two devices of which the first is bound to the first user (generation 1)."""
+
+    app: Services
+    clock: MovableClock
+    loop: asyncio.AbstractEventLoop
+    tenant: Tenant
+    other_mode: Tenant
+    base_url: str = ""
+    users: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+
+    def run(self, step: Coroutine[Any, Any, T]) -> T:
+        """The step's answer, from the server's own loop."""
+        return asyncio.run_coroutine_threadsafe(step, self.loop).result(30)
+
+    @property
+    def key(self) -> KeyPrincipal:
+        return KeyPrincipal(self.tenant, "key_1", frozenset())
+
+    def device(self, n: int = 0, *, generation: int = 1, ended: bool = False) -> DevicePrincipal:
+        return DevicePrincipal(self.tenant, self.devices[n], generation, 1, ended)
+
+    def bind(self, n: int, user: int) -> None:
+        self.run(
+            self.app.store.bind_device(
+                self.tenant.n, self.devices[n], self.users[user], "[]", b"", new_id("req", 0).encode(), None, self.now
+            )
+        )
+
+    def unbind(self, n: int) -> None:
+        self.run(self.app.store.unbind_device(self.tenant.n, self.devices[n], True, self.now))
+
+    def command(self, n: int, params: dict[str, Any]) -> str:
+        new = NewCommand(
+            id=new_id("cmd", self.now),
+            tenant_n=self.tenant.n,
+            device_id=self.devices[n],
+            type="start_recording",
+            params=msgspec.json.encode(params).decode(),
+            expires_at=(self.now // 1000 + 300) * 1000,
+            idempotency_key=None,
+            request_hash=b"",
+        )
+        return self.run(self.app.store.create_command(new, self.now)).command.id
+
+    @property
+    def now(self) -> int:
+        return self.clock.now_ms()
+
+    def create(self, who: KeyPrincipal | DevicePrincipal | None = None, **fields: Any) -> tuple[Recording, bool]:
+        """POST /recordings, as the device unless said otherwise."""
+        body = CreateRecording(**{"started_at": START, **fields})
+        return self.run(recordings.create_recording(self.app, who or self.device(), body, now=self.now))
+
+    def upload_url(
+        self, recording_id: str, who: Any = None, kind: Any = "audio/ogg", size: int | None = None
+    ) -> UploadUrl:
+        body = UploadUrlRequest(content_type=kind, file_size_bytes=size)
+        return self.run(
+            recordings.upload_url(
+                self.app, who or self.device(), recording_id, body, base_url=self.base_url, now=self.now
+            )
+        )
+
+    def complete(self, recording_id: str, who: Any = None, **claim: Any) -> Recording:
+        return self.run(
+            recordings.complete_upload(
+                self.app, who or self.device(), recording_id, UploadComplete(**claim), now=self.now
+            )
+        )
+
+    def get(self, recording_id: str, who: Any = None) -> Recording:
+        return self.run(recordings.get_recording(self.app, who or self.key, recording_id, now=self.now))
+
+    def delete(self, recording_id: str) -> None:
+        self.run(recordings.delete_recording(self.app, self.key, recording_id, now=self.now))
+
+    def download_url(self, recording_id: str) -> str:
+        return self.run(
+            recordings.download_url(self.app, self.key, recording_id, base_url=self.base_url, now=self.now)
+        ).download_url
+
+    def uploaded(self, data: bytes) -> Recording:
+        """A recording that has gone all the way."""
+        recording, _ = self.create()
+        assert self.put(self.upload_url(recording.id), data).status_code == 200
+        return self.complete(recording.id, content_sha256=hashlib.sha256(data).hexdigest())
+
+    def put(self, to: UploadUrl, content: Any, **headers: str) -> httpx2.Response:
+        return httpx2.put(to.upload_url, content=content, headers={**to.headers, **headers})
+
+    def head(self, to: UploadUrl) -> httpx2.Response:
+        return httpx2.head(to.upload_url, headers=TUS)
+
+    def patch(self, to: UploadUrl, offset: int, content: Any, **headers: str) -> httpx2.Response:
+        sent = {**TUS, **PATCH_TYPE, "Upload-Offset": str(offset), **headers}
+        return httpx2.patch(to.upload_url, content=content, headers=sent)
+
+    def event_types(self) -> list[str]:
+        """The types of all events on recordings, oldest first."""
+        db = connect(self.app.config.data)
+        try:
+            return [row[0] for row in db.all("SELECT type FROM events WHERE type LIKE 'recording.%' ORDER BY n")]
+        finally:
+            db.conn.close()
+
+    def files(self) -> list[str]:
+        """The names of all media files on the disk."""
+        return sorted(path.name for path in (self.app.config.data / "media").rglob("*") if path.is_file())
+
+
+def refused(step: Any) -> Problem:
+    """The problem that `step()` ends with."""
+    try:
+        step()
+    except Problem as problem:
+        return problem
+    raise AssertionError("it was not refused")
+
+
+def is_error(answer: httpx2.Response, status: int, code: Code) -> bool:
+    """Whether the answer is that error, in the shape that all errors have."""
+    error = answer.json()["error"]
+    return (
+        answer.status_code == status
+        and error["code"] == code
+        and bool(error["message"])
+        and error["request_id"] == answer.headers["x-request-id"]
+    )
+
+
+def _project(folder: Path, now: int) -> tuple[Tenant, Tenant]:
+    db = connect(folder)
+    migrate(db)
+    project_id = new_id("proj", now)
+    with transaction(db):
+        accounts.create_project(db, project_id, "p", now)
+    live = Tenant(accounts.tenant_n(db, project_id, "live"), project_id, "live")
+    test = Tenant(accounts.tenant_n(db, project_id, "test"), project_id, "test")
+    db.conn.close()
+    return live, test
+
+
+def _populate(world: World) -> None:
+    for i in range(2):
+        user = NewEndUser(new_id("eu", world.now), world.tenant.n, f"user-{i}", None, None, "{}")
+        world.users.append(world.run(world.app.store.insert_end_user(user, world.now)).id)
+        device = NewDevice(
+            id=new_id("dev", world.now),
+            tenant_n=world.tenant.n,
+            serial_number=f"serial-{i}",
+            model=None,
+            name=None,
+            firmware_version=None,
+            connection="[]",
+            grant_alg="EdDSA",
+            public_key=None,
+            metadata="{}",
+            heartbeat_sec=60,
+        )
+        world.devices.append(world.run(world.app.store.register_device(device, world.now))[0].id)
+    world.bind(0, 0)
+
+
+@contextmanager
+def open_world(folder: Path, *, max_bytes: int = 10**7, reserve_bytes: int = 0) -> Iterator[World]:
+    """A world in `folder`, served on a free port of the loopback."""
+    clock = MovableClock()
+    live, test = _project(folder, clock.now_ms())
+    loop = asyncio.new_event_loop()
+    blobs = FolderBlobs(folder / "media", max_bytes=max_bytes, reserve_bytes=reserve_bytes, clock=clock)
+    settings = replace(Settings(), data=folder, max_upload_bytes=max_bytes)
+    app = Services(settings, clock, SqliteStore(folder), blobs, Vault(bytes(32), "0123456789abcdef"))
+    config = uvicorn.Config(build_app(app), port=0, loop="asyncio", ws="none", lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(),), daemon=True)
+    thread.start()
+    while not server.started:
+        threading.Event().wait(0.005)
+    world = World(app, clock, loop, live, test)
+    world.base_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        _populate(world)
+        yield world
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        loop.run_until_complete(blobs.close())
+        loop.run_until_complete(app.store.close())
+        loop.close()
