@@ -14,10 +14,10 @@ import msgspec
 import uvicorn
 
 from rolltape.clock import SystemClock
-from rolltape.codes import Code, Problem
+from rolltape.codes import SCOPES, Code, Problem
 from rolltape.config import Settings
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Tenant
-from rolltape.service import recordings
+from rolltape.service import bindings, keys, recordings
 from rolltape.service.context import Services
 from rolltape.service.vault import Vault
 from rolltape.store.folder_blobs import FolderBlobs
@@ -26,6 +26,8 @@ from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import connect, migrate, transaction
 from rolltape.store.sqlite.store import SqliteStore
 from rolltape.web.app import build_app
+from rolltape.wire.account import CreateKey
+from rolltape.wire.device import BindDevice
 from rolltape.wire.ids import new_id
 from rolltape.wire.recording import CreateRecording, Recording, UploadComplete, UploadUrl, UploadUrlRequest
 
@@ -76,6 +78,18 @@ class World:
                 self.tenant.n, self.devices[n], self.users[user], "[]", b"", new_id("req", 0).encode(), None, self.now
             )
         )
+
+    def api_key(self) -> dict[str, str]:
+        """Headers with a new API key that may do anything."""
+        maker = KeyPrincipal(self.tenant, "key_1", frozenset(SCOPES))
+        made = self.run(keys.create_key(self.app, maker, CreateKey(), now=self.now))
+        return {"Authorization": f"Bearer {made.key}"}
+
+    def device_token(self) -> dict[str, str]:
+        """Headers with a fresh token of the first device."""
+        body = BindDevice(end_user_id=self.users[0])
+        bound = self.run(bindings.bind_device(self.app, self.key, self.devices[0], body, now=self.now))
+        return {"Authorization": f"Bearer {bound.device_token}"}
 
     def unbind(self, n: int) -> None:
         self.run(self.app.store.unbind_device(self.tenant.n, self.devices[n], True, self.now))

@@ -1,5 +1,6 @@
 """Recordings: who may create which, whose they are, and what becomes of them."""
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from rolltape.codes import Code
 from rolltape.domain.principal import KeyPrincipal
 from rolltape.service import recordings
+from rolltape.store.inputs import StateDelta
 from rolltape.wire.ids import new_id
+from rolltape.wire.recording import CreateRecording, Recording, UploadComplete
 from tests.api.recordings_world import START, World, open_world, refused
 
 SHA = hashlib.sha256(b"sound").hexdigest()
@@ -360,3 +363,57 @@ def test_a_download_waits_for_completion(world: World) -> None:
     assert refused(lambda: world.complete(recording.id, file_size_bytes=4)).code == Code.INTEGRITY_FAILURE
     problem = refused(lambda: world.download_url(recording.id))
     assert (problem.code, problem.details) == (Code.UPLOAD_INCOMPLETE, {"status": "integrity_failure"})
+
+
+def test_two_completions_at_once_are_one(fresh: World) -> None:
+    recording, _ = fresh.create()
+    fresh.put(fresh.upload_url(recording.id), b"sound")
+
+    async def both() -> list[Recording]:
+        body = UploadComplete(content_sha256=SHA, duration_ms=1000)
+        calls = (
+            recordings.complete_upload(fresh.app, fresh.device(), recording.id, body, now=fresh.now) for _ in range(2)
+        )
+        return list(await asyncio.gather(*calls))
+
+    first, second = fresh.run(both())
+    assert first == second
+    assert fresh.event_types() == ["recording.created", "recording.uploaded"]
+
+
+def test_two_creations_at_once_are_one(fresh: World) -> None:
+    body = CreateRecording(id=rec_id(fresh), started_at=START)
+
+    async def both() -> list[tuple[Recording, bool]]:
+        calls = (recordings.create_recording(fresh.app, fresh.device(), body, now=fresh.now) for _ in range(2))
+        return list(await asyncio.gather(*calls))
+
+    (first, created), (second, created_again) = fresh.run(both())
+    assert first == second
+    assert [created, created_again] == [True, False]
+    assert fresh.event_types() == ["recording.created"]
+
+
+def test_a_recording_that_has_ended_runs_no_more(fresh: World) -> None:
+    recording, _ = fresh.create()
+    says = StateDelta(
+        tenant_n=fresh.tenant.n,
+        online_until=fresh.now + 60_000,
+        rec_said=True,
+        rec_id=recording.id,
+        rec_started_at=fresh.now,
+        rec_initiated_by="remote",
+        rec_as_of=fresh.now,
+        rec_evidence="device",
+        seen_at=fresh.now,
+    )
+    fresh.app.store.note_state(fresh.devices[0], says)
+
+    def runs() -> int | None:
+        return fresh.run(fresh.app.store.get_device(fresh.tenant.n, fresh.devices[0])).rec_active
+
+    assert runs() == 1
+    fresh.put(fresh.upload_url(recording.id), b"sound")
+    fresh.app.store.note_state(fresh.devices[0], says)
+    fresh.complete(recording.id, ended_at="2026-01-02T03:05:05.678Z")
+    assert runs() == 0

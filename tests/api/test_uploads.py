@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from rolltape.codes import Code
+from rolltape.web import bytes_api
 from rolltape.wire.recording import UploadUrl
 from tests.api.recordings_world import PATCH_TYPE, TUS, World, is_error, open_world, refused
 
@@ -198,6 +199,21 @@ def test_a_put_that_breaks_off_leaves_the_tus_prefix_alone(world: World) -> None
     assert world.patch(to, 0, b"prefix").status_code == 204
     send_part(to, PUT_HEAD, b"x" * 300_000)
     assert offset_when_free(world, to) == 6
+
+
+def test_a_client_that_falls_silent_lets_go_and_its_bytes_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytes_api, "IDLE_SECONDS", 0.05)
+    _, to = place(world, 1_000_000)
+    url = urlsplit(to.upload_url)
+    with socket.create_connection((url.hostname or "", url.port or 80), timeout=20) as line:
+        head = PATCH_HEAD.format(target=f"{url.path}?{url.query}", host=url.netloc)
+        line.sendall(head.encode() + b"x" * 1000)
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"tus-resumable: 1.0.0" in answer
+    assert world.head(to).headers["upload-offset"] == "1000"
+    monkeypatch.undo()
+    assert world.patch(to, 1000, b"x" * 999_000).status_code == 204
 
 
 def test_a_second_writer_is_refused_while_the_first_is_at_it(world: World) -> None:

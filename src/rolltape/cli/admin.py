@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """The commands that are in no group."""
     app.command("serve")(serve)
     app.command("backup")(backup)
+    app.command("restore")(restore)
     app.command("doctor")(doctor)
 
 
@@ -50,13 +51,25 @@ def backup(
     data: Data = DEFAULT_DATA,
     json: Json = False,
 ) -> None:
-    """Copy the database, also while the server runs."""
+    """Copy database, master key and recordings into one file, also while the server runs."""
     from rolltape import wiring
 
     out = Output(as_json=json)
     with transfer_bar("backup", out) as moved:
         told = wiring.admin_backup(data, target, moved)
     out.done(told, f"Backed up to {target}.")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="What backup made.")],
+    data: Data = DEFAULT_DATA,
+    json: Json = False,
+) -> None:
+    """Unpack a backup into an empty data folder."""
+    from rolltape import wiring
+
+    told = wiring.admin_restore(source, data)
+    Output(as_json=json).done(told, f"Restored {source} to {data}. Next: rolltape serve --data {data}")
 
 
 def doctor(data: Data = DEFAULT_DATA, json: Json = False) -> None:

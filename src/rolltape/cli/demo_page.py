@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from rich.console import Console
-from rich.rule import Rule
 from rich.text import Text
 
 from rolltape.cli.exits import plain
@@ -14,6 +13,7 @@ from rolltape.wire.common import Event
 from rolltape.wire.times import parse
 
 _LABEL_WIDTH = 12
+_RULE_WIDTH = 76
 
 
 class Page:
@@ -28,7 +28,9 @@ class Page:
     def heading(self, text: str) -> None:
         """What comes now."""
         self.console.print()
-        self.console.print(Rule(Text(text, style="bold"), align="left", style="dim", characters="-"))
+        self.console.print(
+            Text.assemble((text, "bold"), (f" {'-' * (_RULE_WIDTH - len(text))}", "dim")), soft_wrap=True
+        )
 
     def step(self, label: str, text: str, note: str = "") -> None:
         """Something that went well, with the seconds since the start."""

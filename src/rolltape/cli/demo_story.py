@@ -1,6 +1,7 @@
 """The demo's story: a backend tells a recorder to record, and gets the recording back."""
 
 import hashlib
+import re
 import secrets
 import shlex
 import shutil
@@ -58,6 +59,13 @@ def tell(wishes: Wishes) -> int:
         good = story.end() and good
         _clean(wishes, base, good)
     return ExitCode.OK if good else ExitCode.FAILED
+
+
+def _url_in(line: str) -> str:
+    found = re.search(r"https?://\S+", line)
+    if found is None:
+        raise StoryBroken(f"the server said {line!r} and no URL")
+    return found[0]
 
 
 def _interrupt(*_: object) -> None:
@@ -120,7 +128,7 @@ class _Story:
         arguments = ["serve", "--data", str(data), "--host", "127.0.0.1", "--port", str(self.wishes.port)]
         server = self._child("server", arguments)
         with self.page.waiting("The server starts"):
-            self.url = server.first_line(_UP_SEC)
+            self.url = _url_in(server.first_line(_UP_SEC))
         self.page.step("server", f"answers at {self.url}", f"SQLite in {data}")
         made = rolltape("keys", "create", "--data", str(data), "--name", "demo", "--json")
         self.key = str(msgspec.json.decode(made)["key"])

@@ -46,23 +46,24 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 def explain(error: Exception) -> None:
     """Say on standard error what went wrong, without a traceback; ROLLTAPE_DEBUG=1 shows that too."""
-    from rolltape.codes import Problem
-    from rolltape.sdk.errors import ApiError, RolltapeError
-
     if os.environ.get("ROLLTAPE_DEBUG") == "1":
         traceback.print_exception(error)
-    if isinstance(error, ApiError):
-        text = str(error)
-    elif isinstance(error, Problem):
-        text = f"{error.code}: {error.message}"
-    elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        text = f"{place}{error.strerror or error}"
-    elif isinstance(error, RolltapeError | ValueError):
-        text = str(error)
-    else:
-        text = f"{type(error).__name__}: {error}. This is a bug; ROLLTAPE_DEBUG=1 shows where."
-    sys.stderr.write(f"Error: {plain(text)}\n")
+    sys.stderr.write(f"Error: {plain(_sentence(error))}\n")
+
+
+def _sentence(error: Exception) -> str:
+    from rolltape.codes import Problem
+
+    if isinstance(error, Problem):
+        return f"{error.code}: {error.message}"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    home = type(error).__module__.partition(".")[0]
+    if home == "rolltape" or isinstance(error, ValueError):
+        return str(error)
+    if home == "apsw":
+        return f"the database can't be used: {error}. `rolltape doctor` looks what is wrong."
+    return f"{type(error).__name__}: {error}. This is a bug; ROLLTAPE_DEBUG=1 shows where."
 
 
 def plain(text: str) -> str:

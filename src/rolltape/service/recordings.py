@@ -2,18 +2,18 @@
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from rolltape.domain import recordings as domain
 from rolltape.domain.principal import DevicePrincipal, Principal
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service.completion import complete_upload
+from rolltape.service.paging import page
+from rolltape.service.params import json_text
 from rolltape.service.recording_access import check_span, find, invalid, read_time
 from rolltape.service.recording_urls import download_url, upload_url
 from rolltape.store.blobs import Busy
 from rolltape.store.inputs import Position
 from rolltape.store.recordings import NewRecording, RecordingFilter
-from rolltape.wire.common import METADATA_MAX_BYTES, Page
+from rolltape.wire.common import Page
 from rolltape.wire.ids import new_id
 from rolltape.wire.recording import CreateRecording, Recording
 
@@ -69,7 +69,7 @@ def _new(who: Principal, body: CreateRecording, now: int) -> NewRecording:
         upload_method=body.upload_method,
         started_at=started_at,
         ended_at=ended_at,
-        own_metadata=_metadata(body),
+        own_metadata=json_text(body.metadata or {}, "metadata", "metadata"),
     )
 
 
@@ -81,13 +81,6 @@ def _started_at(body: CreateRecording) -> int:
     if begun is None:
         raise invalid("started_at", "`started_at` is required: when did the recording begin?")
     return begun
-
-
-def _metadata(body: CreateRecording) -> str:
-    raw = msgspec.json.encode(body.metadata or {})
-    if len(raw) > METADATA_MAX_BYTES:
-        raise invalid("metadata", f"`metadata` may have {METADATA_MAX_BYTES} bytes as JSON; this has {len(raw)}.")
-    return raw.decode()
 
 
 def _view(who: Principal, row: RecordingRow) -> Recording:
@@ -114,15 +107,9 @@ async def list_recordings(
     """A page of recordings, newest first. Raises Problem: invalid_request for a cursor that isn't of this list."""
     by = RecordingFilter(device_id, end_user_id, status, command_id)
     filters = ("recordings", who.tenant.n, device_id, end_user_id, status, command_id)
-    below = app.vault.open_cursor(cursor, filters)
-    rows = await app.store.list_recordings(who.tenant.n, by, Position(below, limit + 1))
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        data=[_view(who, row) for row in rows],
-        has_more=more,
-        next_cursor=app.vault.make_cursor(rows[-1].n, filters) if more else None,
-    )
+    position = Position(app.vault.open_cursor(cursor, filters), limit + 1)
+    rows = await app.store.list_recordings(who.tenant.n, by, position)
+    return page(app, rows, limit, filters, domain.view)
 
 
 async def delete_recording(app: "Services", who: Principal, recording_id: str, *, now: int) -> None:

@@ -1,0 +1,55 @@
+"""A clock that stands still until a test moves it."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+NOON_MS = 1_798_804_800_000
+"""2027-01-01T12:00:00Z: where a manual clock begins, a whole second."""
+
+
+class ManualClock:
+    """Wall and monotonic time that only `advance` and `set_wall` move; what waits for a time that has come goes on."""
+
+    def __init__(self, now_ms: int = NOON_MS) -> None:
+        self._wall = now_ms
+        self._elapsed = 0.0
+        self._moved = asyncio.Event()
+
+    def now_ms(self) -> int:
+        return self._wall
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def advance(self, seconds: float) -> None:
+        """Lets time go by: both wall and monotonic."""
+        self._wall += round(seconds * 1000)
+        self._elapsed += seconds
+        self._wake()
+
+    def step_wall(self, seconds: float) -> None:
+        """Sets the wall clock forward or back, as NTP may; no time goes by."""
+        self._wall += round(seconds * 1000)
+        self._wake()
+
+    def _wake(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def sleep(self, seconds: float) -> None:
+        until = self._elapsed + seconds
+        while self._elapsed < until:
+            await self._moved.wait()
+
+    async def wait(self, awaitable: Awaitable[T], seconds: float) -> T | None:
+        wanted = asyncio.ensure_future(awaitable)
+        timer = asyncio.ensure_future(self.sleep(seconds))
+        await asyncio.wait({wanted, timer}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        if wanted.done():
+            return wanted.result()
+        wanted.cancel()
+        return None
