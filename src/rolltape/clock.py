@@ -40,8 +40,7 @@ class SystemClock:
 
     def now_ms(self) -> int:
         now = time.time_ns() // 1_000_000
-        if now > self._greatest:
-            self._greatest = now
+        self._greatest = max(self._greatest, now)
         return self._greatest
 
     def monotonic(self) -> float:

@@ -32,7 +32,13 @@ CHECKS = [
     rules.content_type_conformance,
     rules.response_headers_conformance,
     rules.response_schema_conformance,
+    rules.negative_data_rejection,
 ]
+
+
+@schemathesis.serializer("audio/*", "application/offset+octet-stream")
+def as_bytes(context: Any, value: Any) -> Any:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
 class Crowd:

@@ -1,12 +1,14 @@
 """A whole server on a real database and a real socket, whose every answer is held against its own document."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import uvicorn
@@ -24,6 +26,7 @@ from rolltape.store.sqlite.database import connect, migrate, transaction
 from rolltape.store.sqlite.store import SqliteStore
 from rolltape.testing.openapi_check import Document
 from rolltape.web.app import WebApp, build_app
+from rolltape.web.operation import Operation
 from rolltape.wire.account import CreateKey
 from rolltape.wire.ids import new_id
 
@@ -86,6 +89,47 @@ def is_refused(answer: httpx2.Response, status: int, code: Code, param: str | No
     error = answer.json()["error"]
     found = (answer.status_code, error["code"], error["request_id"])
     return found == (status, code, answer.headers["x-request-id"]) and (param is None or error.get("param") == param)
+
+
+def one_of_each(world: WebWorld) -> dict[str, str]:
+    """One thing of each kind, in the first project: the ids by the names that they have in paths."""
+    device_id, _ = world.bound_device()
+    return {
+        "device_id": device_id,
+        "command_id": world.made(f"/v1/devices/{device_id}/commands", type="trigger_upload")["id"],
+        "recording_id": world.made("/v1/recordings", started_at="2026-01-02T03:04:05Z", device_id=device_id)["id"],
+        "end_user_id": world.call("GET", f"/v1/devices/{device_id}").json()["end_user_id"],
+        "key_id": world.made("/v1/keys")["id"],
+    }
+
+
+def named(op: Operation) -> str:
+    """What a test over operations calls each."""
+    return op.name
+
+
+def body_of(op: Operation, ids: dict[str, str]) -> dict[str, Any]:
+    """A good body, where there is one, so that only the rest of the request can be wrong."""
+    if op.body is None:
+        return {}
+    example = dict(op.body_example or {})
+    if op.name == "bindDevice":
+        example["end_user_id"] = ids["end_user_id"]
+    return {"json": example}
+
+
+def raw(world: WebWorld, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What the server answers to exactly these bytes, after which the client says no more."""
+    parts = urlsplit(world.base_url)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=20) as connection:
+        connection.sendall(request)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    return int(status.split(" ")[1]), headers, body
 
 
 def _project(folder: Path, vault: Vault, now: int) -> tuple[Tenant, Tenant, Tenant]:

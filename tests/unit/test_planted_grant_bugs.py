@@ -94,7 +94,7 @@ GRANT_BUGS = [
     ),
     Bug(
         "the signature is not looked at",
-        "if not key.verifies(message, signature):",
+        "if not _key_of(header, keys).verifies(message, signature):",
         "if False:",
         (
             "signed by a stranger under our kid",

@@ -192,3 +192,10 @@ def test_a_command_is_sent_again_with_the_same_random_key() -> None:
     assert len(run.sent) == 3
     assert len(bodies) == 1
     assert b'"idempotency_key":"' in bodies.pop()  # type: ignore[operator]
+
+
+def test_what_is_sent_shows_no_key_in_a_traceback() -> None:
+    session = Session("http://x", {"Authorization": "Bearer sk_test_secret"}, Policy())
+    sent = Run(READ, OK, session=session).sent[0]
+    assert sent.headers["Authorization"] == "Bearer sk_test_secret"
+    assert "secret" not in repr(sent) + repr(session)

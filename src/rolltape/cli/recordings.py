@@ -95,7 +95,10 @@ def upload(
     name: str | None = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
 ) -> None:
-    """Upload an audio file; broken off, it goes on where it was. Its SHA-256 is checked."""
+    """Upload an audio file; broken off, it goes on where it was. Its SHA-256 is checked.
+
+    Say whose it is: --device-id or --end-user-id.
+    """
     given: dict[str, Any] = {
         "recording_id": recording_id,
         "content_type": content_type,

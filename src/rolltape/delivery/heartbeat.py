@@ -35,7 +35,10 @@ class _Facts:
 
 
 async def heartbeat(app: Services, who: Principal, device_id: str, body: Heartbeat, *, now: int) -> HeartbeatAnswer:
-    """Takes what the device says, in the order acks, results, offers. Raises Problem: invalid_request, token_revoked, not_found."""
+    """Takes what the device says, in the order acks, results, offers.
+
+    Raises Problem: invalid_request, token_revoked, not_found.
+    """
     require_bound(who)
     facts = await _facts(app, who, device_id)
     delta = _delta(who, facts, body, now)  # all of it is read before any of it counts

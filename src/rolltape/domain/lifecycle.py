@@ -113,8 +113,9 @@ def judge_report(
 ) -> Verdict:
     """Rule 3: the device's word is final. What becomes of a report on a command as it stands.
 
-    `lands`: the command had no word of the device yet. `equal`: said before. `equal_but_stronger`: said before on weaker
-    evidence, which is noted. `replaces`: says otherwise on stronger evidence. `conflicts`: says otherwise; the first stands.
+    `lands`: the command had no word of the device yet. `equal`: said before. `equal_but_stronger`: said before on
+    weaker evidence, and the stronger is noted. `replaces`: says otherwise on stronger evidence. `conflicts`: says
+    otherwise on evidence no stronger, so the first stands.
     """
     if status not in WITH_THE_DEVICES_WORD:
         return "lands"

@@ -2,7 +2,7 @@
 in the other. Signature, types and docstring come from the description.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -66,7 +66,7 @@ class AsyncCall(Generic[P, T]):
     def __init__(self, describe: Callable[P, Request[T]]) -> None:
         self._describe = describe
 
-    def __get__(self, resource: AsyncResource | None, owner: type[Any]) -> Callable[P, Awaitable[T]]:
+    def __get__(self, resource: AsyncResource | None, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]:
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             return await run_async(_async_hands(resource), ask(self._describe(*args, **kwargs)))
 
@@ -92,7 +92,7 @@ class AsyncCourse(Generic[P, T]):
     def __init__(self, plan: Callable[P, Plan[T]]) -> None:
         self._plan = plan
 
-    def __get__(self, resource: AsyncResource | None, owner: type[Any]) -> Callable[P, Awaitable[T]]:
+    def __get__(self, resource: AsyncResource | None, owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]:
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
             return await run_async(_async_hands(resource), self._plan(*args, **kwargs))
 

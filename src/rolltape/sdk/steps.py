@@ -39,7 +39,7 @@ class Send:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     content: bytes | Callable[[], Iterator[bytes]] | None
     timeout: float
 
@@ -61,7 +61,7 @@ class Fetch:
     """GET this and hand the body to the sink as it comes: an Outcome."""
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     sink: Sink
     timeout: float
 
@@ -89,7 +89,7 @@ class Work(Generic[T]):
 class Emit(Generic[T]):
     """Hand this to whoever iterates: None."""
 
-    item: T = field()
+    item: T
 
 
 Step = Send | Fetch | Pause | Now | Work[Any] | Emit[Any] | Request[Any]

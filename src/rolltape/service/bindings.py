@@ -21,7 +21,10 @@ SECRET_BYTES = 32
 
 
 async def bind_device(app: Services, who: KeyPrincipal, device_id: str, body: BindDevice, *, now: int) -> BoundDevice:
-    """Binds, or gives the device that is bound to this user a fresh token. Raises Problem: not_found, device_already_bound."""
+    """Binds, or gives the device that is bound to this user a fresh token.
+
+    Raises Problem: not_found, device_already_bound.
+    """
     token = new_secret("dtok_")
     fresh = app.vault.seal(secrets.token_bytes(SECRET_BYTES), grants.secret_label(device_id))
     row, sealed = await app.store.bind_device(

@@ -30,7 +30,10 @@ def json_text(value: Any, param: str, what: str) -> str:
 
 
 def canonical_params(body: CreateCommand) -> str:
-    """The params as JSON, with defaults. Raises Problem: invalid_request, naming every field that the type doesn't know."""
+    """The params as JSON, with defaults.
+
+    Raises Problem: invalid_request, which names every field that the type doesn't know.
+    """
     given = body.params or {}
     known = _START_FIELDS if body.type == "start_recording" else frozenset[str]()
     unknown = sorted(set(given) - known)

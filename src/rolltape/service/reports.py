@@ -63,7 +63,7 @@ def conflict(row: CommandRow) -> Problem:
     """409: the first word stands."""
     return Problem(
         Code.RESULT_CONFLICT,
-        f"The command was reported as {row.status} before, with another result. The first report stands; drop this one.",
+        f"The command was reported as {row.status} before, with another result. The first stands; drop this one.",
         details={"status": row.status},
     )
 

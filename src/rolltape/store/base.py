@@ -2,8 +2,9 @@
 `rolltape.testing.store_suite` holds them to it.
 
 Each write is atomic: it happens wholly or not at all, together with its events, and is durable before its call comes
-back. A refusal (codes.Problem) has changed nothing. `now` is ms since the epoch. No read ever shows a command open at or
-past its `expires_at`: what is due is expired first. Everything is of one tenant: another tenant's object is not found.
+back. A refusal (codes.Problem) has changed nothing. `now` is ms since the epoch. No read ever shows a command open at
+or past its `expires_at`: what is due is expired first. Everything is of one tenant: another tenant's object is not
+found.
 """
 
 from collections.abc import Iterable

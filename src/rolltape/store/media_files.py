@@ -85,7 +85,11 @@ class MediaFiles:
         try:
             return Held(min(self._marked(), self.part.stat().st_size), whole=False)
         except FileNotFoundError:
-            return Held(0, whole=False)
+            pass
+        # Nothing, unless its writer has sealed it between the two looks.
+        with suppress(FileNotFoundError):
+            return Held(self.whole.stat().st_size, whole=True)
+        return Held(0, whole=False)
 
     def _marked(self) -> int:
         raw = self.mark.read_bytes()
@@ -108,9 +112,9 @@ class MediaFiles:
         return self._open_new(self.incoming, truncate=True)
 
     def _open_new(self, path: Path, *, truncate: bool) -> int:
-        make_folder(path.parent)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if truncate else 0)
         with _full_is_no_room():
+            make_folder(path.parent)
             return os.open(path, flags, 0o600)
 
     def save(self, fd: int, size: int) -> None:
@@ -126,8 +130,8 @@ class MediaFiles:
                 os.fsync(mark)
             finally:
                 os.close(mark)
-        if new:
-            sync_folder(self.folder)
+            if new:
+                sync_folder(self.folder)
 
     def seal(self) -> Held:
         """Make what counts of the part the whole blob."""
@@ -144,9 +148,9 @@ class MediaFiles:
         """Make the incoming file the whole blob, in place of everything else."""
         with _full_is_no_room():
             os.fsync(fd)
-        make_folder(self.folder)
-        self.incoming.replace(self.whole)
-        sync_folder(self.folder)
+            make_folder(self.folder)
+            self.incoming.replace(self.whole)
+            sync_folder(self.folder)
         self.part.unlink(missing_ok=True)
         self.mark.unlink(missing_ok=True)
         return self.look()

@@ -25,29 +25,30 @@ class ServerProcess:
     def kill(self) -> None:
         """SIGKILL, as a power cut."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
 
 
 def start_server(data: Path, port: int = 0, *arguments: str, **env: str) -> ServerProcess:
     """Starts a server and waits until it answers. `env` adds settings. Raises RuntimeError with its log if it can't."""
-    log = (data.parent / f"{data.name}.log").open("a")
-    process = subprocess.Popen(
-        [*_CLI, "serve", "--data", str(data), "--port", str(port), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        env={**os.environ, **env},
-    )
+    with (data.parent / f"{data.name}.log").open("a") as log:
+        process = subprocess.Popen(
+            [*_CLI, "serve", "--data", str(data), "--port", str(port), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **env},
+        )
     assert process.stdout is not None
     line = process.stdout.readline()
     if _URL_MARK not in line:
-        process.wait(timeout=30)
+        process.communicate(timeout=30)
         raise RuntimeError(f"the server did not start: {Path(log.name).read_text()[-2000:]}")
     return ServerProcess(line[line.index(_URL_MARK) :].strip(), data, process)
 
@@ -59,8 +60,7 @@ def running_server(data: Path, *arguments: str, **env: str) -> Iterator[ServerPr
     try:
         yield server
     finally:
-        if server.process.poll() is None:
-            server.kill()
+        server.kill()
 
 
 def make_key(data: Path, mode: str = "test", scopes: str | None = None) -> dict[str, str]:

@@ -231,6 +231,7 @@ class ScriptServer:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             self.calls[name] += 1
+            self._tell()
             response = await self._guarded(name, request, answer)
             held = self._held.get(name)
             if held is not None:
@@ -238,11 +239,14 @@ class ScriptServer:
             if self.lose[name] > 0:
                 self.lose[name] -= 1
                 response = self._unavailable()
-            with self._changed:
-                self._changed.notify_all()
+            self._tell()
             return response
 
         return endpoint
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     async def _guarded(self, name: str, request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         if self.offline or self.refuse[name] > 0:
@@ -330,7 +334,9 @@ class ScriptServer:
         assert self._news is not None
         now = self._loop.time()
         until = now + wait
-        while not self.offline and now < until:
+        while not (self.offline or self.ended) and now < until:
+            if await request.is_disconnected():
+                break  # nobody hears an offer on this line any more
             fresh = [o for o in self._offers() if now - self._offered_at.get(o["id"], -99.0) >= 10]
             if fresh:
                 self._offered_at |= {o["id"]: now for o in fresh}

@@ -8,7 +8,7 @@ from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
 from rolltape.web.errors import INTERNAL, log_unexpected
 from rolltape.web.openapi import document_bytes
 from rolltape.web.operation import Operation, RawHandler
-from rolltape.web.pipeline import Endpoint, request_id_of, send_problem
+from rolltape.web.pipeline import Endpoint, check_ids, request_id_of, send_problem
 from rolltape.web.router import Router
 from rolltape.web.shared import Shared
 from rolltape.web.table import OPERATIONS
@@ -43,6 +43,7 @@ class RawEndpoint:
         scope["path_params"] = path
         scope["request_id"] = request_id
         try:
+            check_ids(path)
             await self._handler(self._app, scope, receive, with_request_id)
         except ClientGone:
             return

@@ -65,7 +65,7 @@ class Endpoint:
         self._shared = shared
         self._status = next(iter(operation.answers))
         self._public = operation.public
-        self._ids = tuple((name, PATH_PARAMS[name][0]) for name in operation.params)
+        self._has_ids = bool(operation.params)
         self._query = QueryDecoder(operation.query, lenient=operation.lenient) if operation.query else None
         self._body = BodyDecoder(operation.body, optional=operation.body_optional) if operation.reads_body else None
 
@@ -117,12 +117,10 @@ class Endpoint:
             _admit_key(self.operation, who)
         else:
             _admit_device(self.operation, who)
-        for name, prefix in self._ids:
-            text = call.path[name]
-            if name == "device_id" and self.operation.me:
-                call.path[name] = _own_device(who, text)
-            elif not is_id(prefix, text):
-                raise not_found(name)
+        if self.operation.me:
+            call.path["device_id"] = _own_device(who, call.path["device_id"])
+        if self._has_ids:
+            check_ids(call.path)
 
     def _encoded(self, result: object, call: Call[Any, Any]) -> tuple[int, list[Header], bytes]:
         if type(result) is Reply:
@@ -163,6 +161,13 @@ def bearer(call: Call[Any, Any]) -> str:
             Code.UNAUTHORIZED, "The Authorization header isn't `Bearer <API key or device token>`. Correct it."
         )
     return credential.decode("ascii")
+
+
+def check_ids(path: dict[str, str]) -> None:
+    """`Problem` (not_found) when an id in the path is of the wrong kind."""
+    for name in path:
+        if not is_id(PATH_PARAMS[name][0], path[name]):
+            raise not_found(name)
 
 
 def not_found(param: str) -> Problem:
@@ -213,6 +218,4 @@ def _own_device(who: Principal, text: str) -> str:
             "`me` is for a device with its own token. With an API key, put the device's id (`dev_…`) in the path.",
             param="device_id",
         )
-    if not is_id("dev", text):
-        raise not_found("device_id")
     return text

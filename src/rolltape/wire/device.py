@@ -37,9 +37,9 @@ class RegisterDevice(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 class UpdateDevice(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Body of PATCH /v1/devices/{id}: what is left out stays."""
 
-    name: DeviceName | None | UnsetType = UNSET
-    firmware_version: FirmwareVersion | None | UnsetType = UNSET
-    metadata: Metadata | None | UnsetType = UNSET
+    name: DeviceName | UnsetType | None = UNSET
+    firmware_version: FirmwareVersion | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
     settings: Settings | UnsetType = UNSET
 
 

@@ -210,17 +210,8 @@ def authenticate(token: str, keys: Mapping[str, Verifier], *, iss: str, aud: str
 
     Raises GrantRefused (`grant_invalid`) for a wrong form, key, algorithm, signature, `iss`, `aud` or `gen`.
     """
-    message, header_bytes, claims_bytes, signature = _parts(token)
-    try:
-        header = _decode_header(header_bytes)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _invalid("the grant's header can't be read") from None
-    key = keys.get(header.kid)
-    if key is None:
-        raise _invalid("the grant was signed by a key that this device does not hold")
-    if header.alg != key.alg or header.typ != "JWT":
-        raise _invalid("the grant names another algorithm than its key has")
-    if not key.verifies(message, signature):
+    message, header, claims_bytes, signature = _parts(token)
+    if not _key_of(header, keys).verifies(message, signature):
         raise _invalid("the signature is wrong")
     try:
         claims = _decode_claims(claims_bytes)
@@ -235,6 +226,19 @@ def authenticate(token: str, keys: Mapping[str, Verifier], *, iss: str, aud: str
     return claims
 
 
+def _key_of(header_bytes: bytes, keys: Mapping[str, Verifier]) -> Verifier:
+    try:
+        header = _decode_header(header_bytes)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _invalid("the grant's header can't be read") from None
+    key = keys.get(header.kid)
+    if key is None:
+        raise _invalid("the grant was signed by a key that this device does not hold")
+    if header.alg != key.alg or header.typ != "JWT":
+        raise _invalid("the grant names another algorithm than its key has")
+    return key
+
+
 def check_time(claims: Claims, now_ms: int) -> None:
     """Raises GrantRefused (`grant_expired`) before `nbf` less 30 s and at or after `exp`, which has no leeway."""
     if now_ms < (claims.nbf - EARLY_LEEWAY_SEC) * 1000:
@@ -244,7 +248,7 @@ def check_time(claims: Claims, now_ms: int) -> None:
 
 
 def check_replay(claims: Claims, replay: ReplayRecord) -> None:
-    """Raises GrantRefused: `grant_replayed` for a `seq` that may have been used, `superseded` for a start below a stop."""
+    """Raises GrantRefused: `grant_replayed` where `seq` may have been used, `superseded` for a start below a stop."""
     if replay.used(claims.seq):
         raise GrantRefused(Failure.GRANT_REPLAYED, "this grant, or one as old, was used already")
     if claims.type == "start_recording" and claims.seq < replay.highest_stop:
@@ -254,8 +258,8 @@ def check_replay(claims: Claims, replay: ReplayRecord) -> None:
 def judge(claims: Claims, *, now_ms: int | None, replay: ReplayRecord, recording_since_seq: int | None) -> None:
     """Whether an authentic grant may be obeyed now; returns if so.
 
-    `now_ms` is trusted time, None when there has been none since power-up. `recording_since_seq` is None when idle, else
-    the `seq` of the start that runs, or, for a recording begun by hand, the highest `seq` known when it began.
+    `now_ms` is trusted time, None when there has been none since power-up. `recording_since_seq` is None when idle,
+    else the `seq` of the start that runs, or, for a recording begun by hand, the highest `seq` known when it began.
     Raises GrantRefused: `grant_replayed`, `superseded`, `clock_unknown` or `grant_expired`.
     """
     check_replay(claims, replay)

@@ -1,6 +1,9 @@
 """From settings to services: the data folder, the schema, the master key, the first grant key."""
 
+import fcntl
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rolltape.clock import Clock
@@ -14,6 +17,7 @@ from rolltape.store.sqlite.store import SqliteStore
 
 MASTER_KEY_NAME = "master.key"
 RECORDINGS_NAME = "recordings"
+LOCK_NAME = "server.lock"
 _ISS = "iss"
 _CHECK = "master_key_check"
 
@@ -56,6 +60,22 @@ def open_vault(settings: Settings, db: Db, now: int) -> Vault:
             accounts.insert_signing_key(db, vault.new_signing_key(now))
         vault.load_signing_keys(accounts.signing_keys(db))
     return vault
+
+
+class Occupied(Exception):
+    """Another server is on this data folder."""
+
+
+@contextmanager
+def sole_server(data: Path) -> Iterator[None]:
+    """Holds the data folder for one server while the context lasts. Raises Occupied. A killed process lets go too."""
+    prepare_folder(data)
+    with (data / LOCK_NAME).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Occupied(f"another server runs on {data}. Stop it first, or serve another folder.") from None
+        yield
 
 
 def open_services(settings: Settings, clock: Clock) -> Services:

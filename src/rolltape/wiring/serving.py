@@ -17,11 +17,11 @@ from rolltape.config import Settings
 from rolltape.service.context import Services
 from rolltape.service.vault import BrokenKey
 from rolltape.web.app import WebApp, build_app
+from rolltape.wiring.build import Occupied, close_services, open_services, sole_server
 from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.housekeeping import Keys, Sweep
 from rolltape.workers.states import Offline, States
-from rolltape.wiring.build import close_services, open_services
 
 log = logging.getLogger("rolltape")
 KEEP_ALIVE_SEC = 75
@@ -35,6 +35,14 @@ WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep)
 class Server(uvicorn.Server):
     """uvicorn, told to end by us: its own handlers would raise the signal again and spoil the exit code."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answers = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answers.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -47,8 +55,9 @@ def serve(settings: Settings) -> int:
     )
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(settings))
-    except (BrokenKey, ValueError, OSError, apsw.Error) as error:
+            with sole_server(settings.data):
+                return runner.run(_serve(settings))
+    except (Occupied, BrokenKey, ValueError, OSError, apsw.Error) as error:
         sys.stderr.write(f"rolltape serve could not start: {error}\n")
         return 1
 
@@ -113,18 +122,24 @@ async def _run(server: Server, settings: Settings, web: WebApp) -> int:
     with _listening(settings) as sock:
         url = _url(settings, sock)
         task = asyncio.create_task(server.serve([sock]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
-        if not task.done():
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(GC_THRESHOLD, 20, 50)
+        answers = asyncio.create_task(server.answers.wait())
+        await asyncio.wait({task, answers}, return_when=asyncio.FIRST_COMPLETED)
+        if answers.done():
+            _tune_collector()
             web.ready = True
             sys.stdout.write(f"Rolltape is serving at {url}\n")
             with suppress(BrokenPipeError):
                 sys.stdout.flush()
+        answers.cancel()
         await task
     return 0
+
+
+def _tune_collector() -> None:
+    """What start-up made lives for ever: the collector needn't look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 
 @contextmanager

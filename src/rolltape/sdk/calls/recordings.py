@@ -24,9 +24,9 @@ def create(
     source: Source | None = None,
     upload_method: str | None = None,
 ) -> Request[Recording]:
-    """Make a recording known, before its bytes. Times are ISO 8601 with an offset, like `2026-01-02T03:04:05.678Z`.
+    """Make a recording known, before its bytes. It belongs to a device or an end user: name one.
 
-    With an `id` of your own (`rec_` and 22 to 64 letters and digits) it can be sent again safely; without one it isn't
+    Times are ISO 8601 with an offset, like `2026-01-02T03:04:05.678Z`. With an `id` of your own (`rec_` and 22 to 64 letters and digits) it can be sent again safely; without one it isn't
     tried again after a lost answer. Needs `recordings:write`.
     """
     body = {

@@ -105,7 +105,7 @@ def cancel(db: Db, tenant_n: int, device_id: str, command_id: str, now: int) -> 
     if not lifecycle.is_cancellable(row.status):
         raise Problem(
             Code.COMMAND_NOT_CANCELLABLE,
-            f"The command is {row.status}; only a pending one can be cancelled. To end a recording, send stop_recording.",
+            f"The command is {row.status}; only a pending one can be cancelled. To end a recording, send a stop.",
             details={"status": row.status},
         )
     return move(db, row, lifecycle.CANCEL, now)

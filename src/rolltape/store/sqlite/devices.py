@@ -88,7 +88,7 @@ def list_page(db: Db, tenant_n: int, by: DeviceFilter, position: Position, now: 
 
 
 def update(db: Db, tenant_n: int, device_id: str, change: ChangeDevice, now: int) -> DeviceRow:
-    """Applies `change` to the device as it is in this transaction. Raises Problem: not_found, and what `change` raises."""
+    """Applies `change` to the device as it is. Raises Problem: not_found, and what `change` raises."""
     device = get(db, tenant_n, device_id)
     own = db.one(_Q["own_name"], (device_id,))
     to = change(device, own[0] if own else None)

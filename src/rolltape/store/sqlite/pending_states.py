@@ -12,7 +12,7 @@ _PLAIN = tuple(field.name for field in fields(StateDelta) if field.name not in (
 
 
 class PendingStates:
-    """Deltas by device. Bounded by the number of devices; a batch is written every few seconds, and before each read."""
+    """Deltas by device: at most one each. They are written every few seconds, and before each read."""
 
     def __init__(self, at: Connections) -> None:
         self._at = at

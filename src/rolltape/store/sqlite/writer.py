@@ -128,7 +128,7 @@ def _unavailable(why: str) -> Problem:
     return Problem(
         Code.UNAVAILABLE,
         f"The server can't write at the moment: {why}. Nothing was done; try again.",
-        details={"retry_after_sec": RETRY_SECONDS},
+        details={"retry_after": RETRY_SECONDS},
     )
 
 

@@ -1,0 +1,77 @@
+"""Writes the parts of docs/ that are made from the code. `make docs` runs it; test_generated.py compares."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from rolltape.config import Settings
+from rolltape.domain import lifecycle
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings_page() -> str:
+    """docs/settings.md, from config.Settings."""
+    lines = [
+        "# Settings",
+        "",
+        "Read once, at the start, from the environment; options of `rolltape serve` go before. Generated from",
+        "`src/rolltape/config.py` by `make docs`.",
+        "",
+        "| variable | takes | default | what |",
+        "| --- | --- | --- | --- |",
+    ]
+    for each in fields(Settings):
+        told = each.metadata
+        default = "none" if each.default is None else f"`{each.default}`"
+        lines.append(f"| `{told['variable']}` | {told['read'].__doc__} | {default} | {told['what']} |")
+    lines += [
+        "",
+        "The recorder and the command line have settings of their own: `rolltape recorder --help` and",
+        "`rolltape --help` name the variable of each option.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def lifecycle_diagram() -> str:
+    """The mermaid diagram of a command's life, from lifecycle.MOVES."""
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> pending: create (backend)"]
+    for move in lifecycle.MOVES:
+        elsewhere = [source for source in move.sources if source != move.target]
+        lines += [f"    {source} --> {move.target}: {move.name} ({move.actor})" for source in elsewhere]
+    return "\n".join([*lines, "```"])
+
+
+def lifecycle_table() -> str:
+    """The same as a table."""
+    lines = ["| move | from | to | made by | when |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {move.name} | {', '.join(move.sources)} | {move.target} | {move.actor} | {move.why} |"
+        for move in lifecycle.MOVES
+    ]
+    return "\n".join(lines)
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """`text` with what is between the two markers of `name` replaced."""
+    begin, end = f"<!-- {name}: made from the code -->", f"<!-- end of {name} -->"
+    head, rest = text.split(begin)
+    return f"{head}{begin}\n{part}\n{end}{rest.split(end)[1]}"
+
+
+def lifecycle_page(text: str) -> str:
+    """docs/lifecycle.md with its generated parts."""
+    return with_part(with_part(text, "diagram", lifecycle_diagram()), "moves", lifecycle_table())
+
+
+PAGES = {"docs/settings.md": lambda text: settings_page(), "docs/lifecycle.md": lifecycle_page}
+
+
+def main() -> None:
+    """Writes every page."""
+    for name, make in PAGES.items():
+        path = ROOT / name
+        path.write_text(make(path.read_text("utf-8") if path.exists() else ""), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
