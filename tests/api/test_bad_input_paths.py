@@ -48,7 +48,7 @@ def test_an_id_of_the_wrong_kind_is_not_there(world: WebWorld, ids: dict[str, st
     for param in op.params:
         for wrong in WRONG_IDS:
             status, _, _ = raw_call(world, op, op.path.format(**{**known, param: wrong}), body_of(op, ids))
-            assert status == (404 if op.scope or op.public else 403), wrong
+            assert status == (404 if op.scope or op.public or "%2f" in wrong else 403), wrong
 
 
 def raw_call(world: WebWorld, op: Operation, target: str, parts: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
@@ -129,8 +129,8 @@ def test_a_sane_request_id_is_echoed_and_another_is_replaced(world: WebWorld) ->
         answer = world.call("GET", "/v1/nowhere", headers={"X-Request-Id": asked})
         assert answer.headers["x-request-id"] == asked
         assert answer.json()["error"]["request_id"] == asked
-    for asked in (b"", b"x" * 129, b"a b", b"<script>", b"\xff", b"a/b"):
-        answer = world.call("GET", "/health", "", headers={"X-Request-Id": asked})
+    for odd in (b"", b"x" * 129, b"a b", b"<script>", b"\xff", b"a/b"):
+        answer = world.call("GET", "/health", "", headers={"X-Request-Id": odd})
         assert answer.headers["x-request-id"].startswith("req_")
     ids = {world.call("GET", "/health", "").headers["x-request-id"] for _ in range(20)}
     assert len(ids) == 20

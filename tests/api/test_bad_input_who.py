@@ -36,7 +36,6 @@ def test_without_a_credential_nothing_is_told(world: WebWorld, ids: dict[str, st
     [
         b"",
         b"Bearer",
-        b"Bearer ",
         b"Basic c2s6",
         b"sk_test_x",
         b"Bearer sk_test_x y",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 import uvicorn
 
-from rolltape.clock import SystemClock
+from rolltape.clock import Clock, SystemClock
 from rolltape.codes import SCOPES, Code, Mode
 from rolltape.config import Settings
 from rolltape.domain.principal import KeyPrincipal, Tenant
@@ -149,9 +149,10 @@ def _project(folder: Path, vault: Vault, now: int) -> tuple[Tenant, Tenant, Tena
 
 
 @contextmanager
-def open_web(folder: Path, **settings: Any) -> Iterator[WebWorld]:
-    """A server in `folder` on a free port of the loopback. Its rate limits are off unless given."""
-    clock, vault, loop = SystemClock(), Vault(bytes(32), "0123456789abcdef"), asyncio.new_event_loop()
+def open_web(folder: Path, *, clock: Clock | None = None, **settings: Any) -> Iterator[WebWorld]:
+    """A server in `folder` on a free port of the loopback, by `clock`. Its rate limits are off unless given."""
+    clock = SystemClock() if clock is None else clock
+    vault, loop = Vault(bytes(32), "0123456789abcdef"), asyncio.new_event_loop()
     tenants = _project(folder, vault, clock.now_ms())
     chosen: dict[str, Any] = {"data": folder, "key_rate": 0, "device_rate": 0, **settings}
     blobs = FolderBlobs(folder / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)

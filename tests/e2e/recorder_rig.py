@@ -46,7 +46,7 @@ def recording_of(command: ScriptCommand) -> str:
 
 def samples_of(data: bytes) -> Samples:
     """The sound in a file, at 48 kHz."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
     return np.concatenate(frames).astype(np.float64)
 

@@ -120,12 +120,14 @@ def test_the_journal_forgets_old_finished_commands_and_no_others(tmp_path: Path)
 
 def test_the_journal_takes_no_more_when_too_much_is_unfinished(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
+    was_full = []
     for number in range(MOST_OPEN):
-        assert not journal.is_full
+        was_full.append(journal.is_full)
         journal.end(f"cmd_{number}", FAILED)
-    assert journal.is_full
+    was_full.append(journal.is_full)
     journal.told("cmd_0")
-    assert not journal.is_full
+    was_full.append(journal.is_full)
+    assert was_full == [False] * MOST_OPEN + [True, False]
     journal.close()
 
 

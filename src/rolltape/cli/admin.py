@@ -11,8 +11,8 @@ from rolltape.cli.exits import ExitCode
 from rolltape.cli.options import DEFAULT_DATA, Data, Json
 from rolltape.cli.output import Column, Output, fields_of, transfer_bar
 
-keys = typer.Typer(help="API keys, made and revoked on the data folder.", no_args_is_help=True)
-projects = typer.Typer(help="Projects: each has its own devices, users and recordings.", no_args_is_help=True)
+keys = typer.Typer(help="API keys, on the data folder.", no_args_is_help=True)
+projects = typer.Typer(help="Projects, on the data folder.", no_args_is_help=True)
 
 _MODES = ("test", "live")
 
@@ -51,7 +51,10 @@ def backup(
     data: Data = DEFAULT_DATA,
     json: Json = False,
 ) -> None:
-    """Copy database, master key and recordings into one file, also while the server runs."""
+    """Copy a data folder into one file.
+
+    Database, master key and recordings, also while the server runs. Keep the file secret.
+    """
     from rolltape import wiring
 
     out = Output(as_json=json)
@@ -73,7 +76,10 @@ def restore(
 
 
 def doctor(data: Data = DEFAULT_DATA, json: Json = False) -> None:
-    """Look for what is wrong with a data folder and its settings, and say how to mend it. Exit code 1 on an error."""
+    """Find what is wrong, and how to mend it.
+
+    It looks at the settings, the disk, the clock, the keys and the data folder. Exit code 1 on an error.
+    """
     from rolltape import wiring
 
     out = Output(as_json=json)
@@ -149,7 +155,10 @@ def revoke_key(key_id: str, data: Data = DEFAULT_DATA, json: Json = False) -> No
 
 @keys.command("rotate-grant-key")
 def rotate_grant_key(data: Data = DEFAULT_DATA, json: Json = False) -> None:
-    """Make a new key for signing grants. A device's grants use it once the device has confirmed that it holds it."""
+    """Make a new key for signing grants.
+
+    A device's grants use it once the device has confirmed that it holds it.
+    """
     from rolltape import wiring
 
     told = wiring.admin_rotate_grant_key(data)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rolltape.sdk.client import Client
     from rolltape.wire.command import Command
 
-app = typer.Typer(help="Commands to devices, and what became of them.", no_args_is_help=True)
+app = typer.Typer(help="Commands, and what became of them.", no_args_is_help=True)
 TYPES = ("start_recording", "stop_recording", "trigger_upload")
 _LONGEST_WAIT = 60
 
@@ -123,7 +123,10 @@ def get(client: "Client", out: Output, *, device_id: str, command_id: str) -> No
 
 @calls(app, "cancel")
 def cancel(client: "Client", out: Output, *, device_id: str, command_id: str) -> None:
-    """Cancel a pending command; may_still_run_until says whether that is certain."""
+    """Cancel a pending command.
+
+    may_still_run_until says whether that is certain.
+    """
     out.item(client.commands.cancel(device_id, command_id), FIELDS)
 
 
@@ -136,7 +139,10 @@ def watch(
     command_id: str,
     timeout: Annotated[float | None, typer.Option(min=0, help="Stop looking after so many seconds.")] = None,
 ) -> None:
-    """Show a command each time that it changes, until its end. The exit code says how it ended."""
+    """Follow a command to its end.
+
+    It is shown each time that it changes. The exit code says how it ended.
+    """
     last = None
     for command in client.commands.watch(device_id, command_id, timeout=timeout):
         out.line(command, _sentence(command))
@@ -155,7 +161,7 @@ def _sentence(command: "Command") -> str:
 
 @calls(app, "history")
 def history(client: "Client", out: Output, *, device_id: str, command_id: str, limit: Limit = 100) -> None:
-    """List what happened to a command, oldest first."""
+    """List what happened to a command."""
 
     def events(limit: int) -> object:
         return client.commands.history(device_id, command_id, limit=limit)

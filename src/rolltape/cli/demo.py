@@ -23,7 +23,10 @@ def demo(
         Path | None, typer.Option(help="Work in this folder and leave it there; else a throw-away one.")
     ] = None,
 ) -> None:
-    """Run a server and a recorder here, command the recorder, and get its recording back."""
+    """See all of it work on this machine.
+
+    It runs a server and a recorder, commands the recorder, and gets its recording back.
+    """
     from rolltape.cli.demo_story import Wishes, tell
 
     raise typer.Exit(tell(Wishes(once=once, seconds=seconds, source=source, port=port, keep=keep)))

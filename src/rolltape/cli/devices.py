@@ -54,7 +54,10 @@ def register(
     public_key: Annotated[str | None, typer.Option(help="The device's own Ed25519 key, base64url.")] = None,
     metadata: MetadataText = None,
 ) -> None:
-    """Register a recorder; the same serial number again shows the one that is there."""
+    """Register a recorder.
+
+    The same serial number again shows the one that is there.
+    """
     given: dict[str, Any] = {
         "model": model,
         "name": name,
@@ -137,7 +140,10 @@ def bind(client: "Client", out: Output, *, device_id: str, end_user_id: str) -> 
 
 @calls(app, "unbind")
 def unbind(client: "Client", out: Output, *, device_id: str, force: Force = False) -> None:
-    """Take a device from its end user; its open commands are cancelled."""
+    """Take a device from its end user.
+
+    Its open commands are cancelled.
+    """
     out.item(client.devices.unbind(device_id, force=force), _FIELDS)
 
 
@@ -149,7 +155,10 @@ def reset(
     device_id: str,
     force: Annotated[bool, typer.Option("--force", help="Unbind at once, without the device's word.")] = False,
 ) -> None:
-    """Tell a device to wipe itself; it is unbound when it has."""
+    """Tell a device to wipe itself.
+
+    It is unbound when it has.
+    """
     from rolltape.cli.commands import FIELDS
     from rolltape.wire.device import Device
 
@@ -167,7 +176,10 @@ def delete(client: "Client", out: Output, *, device_id: str, force: Force = Fals
 
 @calls(app, "state")
 def state(client: "Client", out: Output, *, device_id: str) -> None:
-    """Show what is known of a device now, and on whose word."""
+    """Show what is known of a device now.
+
+    Also on whose word, and how old it is.
+    """
     fields: list[Column] = [
         ("online", lambda told: told.online),
         ("recording", lambda told: told.recording.active),

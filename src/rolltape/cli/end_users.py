@@ -10,7 +10,7 @@ from rolltape.cli.output import Column, Output
 if TYPE_CHECKING:
     from rolltape.sdk.client import Client
 
-app = typer.Typer(help="Your people or places, to whom devices are bound.", no_args_is_help=True)
+app = typer.Typer(help="Your people or places, who have devices.", no_args_is_help=True)
 
 _FIELDS: list[Column] = [
     ("id", lambda user: user.id),
@@ -56,7 +56,10 @@ def get(client: "Client", out: Output, *, end_user_id: str) -> None:
 
 @calls(app, "delete")
 def delete(client: "Client", out: Output, *, end_user_id: str, yes: Yes = False) -> None:
-    """Delete an end user; their devices are unbound by force and their recordings deleted."""
+    """Delete an end user and their recordings.
+
+    Their devices are unbound by force.
+    """
     confirmed(f"Delete {end_user_id} and all their recordings?", yes=yes)
     client.end_users.delete(end_user_id)
     out.done({"id": end_user_id, "deleted": True}, f"Deleted {end_user_id}.")

@@ -37,7 +37,10 @@ def recorder(
     ] = None,
     ca_file: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_CA_FILE", help="The certificate to trust.")] = None,
 ) -> None:
-    """Run a recorder on this machine until SIGTERM or Ctrl-C."""
+    """Run a recorder on this machine.
+
+    It ends on SIGTERM or Ctrl-C.
+    """
     from rolltape.recorder.config import RecorderSettings
     from rolltape.recorder.run import run_recorder
 
@@ -58,7 +61,7 @@ def control(
     state: State = DEFAULT_STATE,
     json: Json = False,
 ) -> None:
-    """Press a button of the recorder that runs on this machine."""
+    """Press a button of a recorder that runs here."""
     from rolltape.recorder.control import NotRunning, send
 
     if verb not in VERBS:

@@ -73,7 +73,10 @@ def download(
     path: Annotated[Path, typer.Argument(help="A file, or a folder to put it in.")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Download a recording's audio; broken off, it goes on where it was. Its SHA-256 is checked."""
+    """Download a recording's audio.
+
+    Broken off, it goes on where it was. Its SHA-256 is checked.
+    """
     if path.is_file() and not force:
         raise typer.BadParameter(f"{path} exists; --force replaces it", param_hint="path")
     with transfer_bar(recording_id, out) as moved:
@@ -95,9 +98,9 @@ def upload(
     name: str | None = None,
     metadata: Annotated[str | None, typer.Option(help="A JSON object.")] = None,
 ) -> None:
-    """Upload an audio file; broken off, it goes on where it was. Its SHA-256 is checked.
+    """Upload an audio file.
 
-    Say whose it is: --device-id or --end-user-id.
+    Broken off, it goes on where it was. Its SHA-256 is checked. Say whose it is: --device-id or --end-user-id.
     """
     given: dict[str, Any] = {
         "recording_id": recording_id,

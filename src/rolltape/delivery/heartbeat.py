@@ -102,7 +102,7 @@ def _delta(who: Principal, facts: _Facts, body: Heartbeat, now: int) -> StateDel
     own = isinstance(who, DevicePrincipal)
     delta = StateDelta(
         tenant_n=who.tenant.n,
-        online_until=online_until(now, facts.heartbeat_sec),
+        online_until=online_until(now, facts.heartbeat_sec) if own else 0,
         battery_percent=body.battery_percent,
         storage_used_mb=body.storage_used_mb,
         storage_total_mb=body.storage_total_mb,

@@ -23,11 +23,10 @@ async def offers_for(
     route: Route,
     now: int,
     *,
-    polled_before: int | None = None,
+    quiet_since: int | None = None,
 ) -> tuple[list[Offer], bool]:
-    """At most four offers, and whether more wait. `polled_before`: only what no poll has offered since (ms)."""
-    before = now if polled_before is None else polled_before
-    rows, more = await app.store.offer(device_id, generation, route, before, MAX_OFFERS, now)
+    """At most four offers, and whether more wait. `quiet_since`: only what this route has not offered since (ms)."""
+    rows, more = await app.store.offer(device_id, generation, route, quiet_since, MAX_OFFERS, now)
     if rows:
         app.wakeups.changed(*(row.id for row in rows))
     return [views.offer(row, await grants.mint(app, row, alg, held)) for row in rows], more

@@ -45,9 +45,9 @@ async def _look(
 ) -> tuple[list[Offer], bool]:
     if not app.store.anything_pending(device_id):
         return [], False
-    before = now - QUIET_MS if quiet else None
+    quiet_since = now - QUIET_MS if quiet else None
     route = route_of(who, "poll")
-    return await offers_for(app, device_id, generation, alg, held, route, now, polled_before=before)
+    return await offers_for(app, device_id, generation, alg, held, route, now, quiet_since=quiet_since)
 
 
 def _facts(app: Services, who: Principal, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:

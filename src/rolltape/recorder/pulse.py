@@ -120,6 +120,7 @@ class Pulse:
         if jwks is not None:
             try:
                 parts.keys.take(jwks)
+                parts.bells.beat.ring()  # the server signs with a key only once it has heard that it is held
             except ValueError as error:
                 log(f"the server's grant keys can't be used: {error}")
 

@@ -38,7 +38,8 @@ def upload(
     """Upload an audio file and answer its recording, complete and checked by SHA-256.
 
     Without `recording_id` a new recording is made, for `device_id` or `end_user_id`; `started_at` is then the file's
-    own time unless given. A broken connection goes on where it was. Raises OSError, TransferFailed, IntegrityFailure and what the calls raise.
+    own time unless given. A broken connection goes on where it was. Raises OSError, TransferFailed, IntegrityFailure
+    and what the calls raise.
     """
     file = Path(path)
     kind = content_type or content_type_of(file)

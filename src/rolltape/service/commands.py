@@ -103,14 +103,16 @@ async def cancel_command(app: Services, who: KeyPrincipal, device_id: str, comma
 async def wait_until_terminal(
     app: Services, who: KeyPrincipal, device_id: str, command_id: str, *, seconds: float
 ) -> Command:
-    """The command once it is terminal, or as it stands after `seconds`. Raises Problem: not_found."""
+    """The command once it is terminal, or as it stands after `seconds`: also when its device is deleted meanwhile."""
     until = app.clock.monotonic() + seconds
     with app.wakeups.signal(command_id) as changed:
         while True:
             changed.clear()
             now = app.clock.now_ms()
-            row = await app.store.get_command(who.tenant.n, device_id, command_id, now)
+            row = await app.store.command_of_generation(who.tenant.n, device_id, command_id, None, now)
+            if not lifecycle.is_open(row.status):
+                return views.command(row, now)
             left = until - app.clock.monotonic()
-            if not lifecycle.is_open(row.status) or left <= 0 or app.draining:
+            if left <= 0 or app.draining:
                 return await view(app, who, row, app.store.device_facts(who.tenant.n, device_id), now)
             await app.clock.wait(changed.wait(), min(left, max(row.expires_at - now, 0) / 1000 + 0.001))

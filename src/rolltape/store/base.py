@@ -63,9 +63,9 @@ class CommandStore(Protocol):
         ...
 
     async def command_of_generation(
-        self, tenant_n: int, device_id: str, command_id: str, generation: int, now: int
+        self, tenant_n: int, device_id: str, command_id: str, generation: int | None, now: int
     ) -> CommandRow:
-        """The same for a token whose binding may be over: its own generation's alone, also of a deleted device."""
+        """The same, also of a deleted device; with `generation`, a token's, of that binding alone."""
         ...
 
     async def list_commands(
@@ -77,7 +77,7 @@ class CommandStore(Protocol):
     async def command_events(
         self, tenant_n: int, device_id: str, command_id: str, after: int, limit: int, now: int
     ) -> list[EventRow]:
-        """A command's history, oldest first. Raises Problem: not_found."""
+        """A command's history, oldest first, also of a deleted device. Raises Problem: not_found."""
         ...
 
     async def cancel_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
@@ -112,11 +112,11 @@ class CommandStore(Protocol):
         ...
 
     async def offer(
-        self, device_id: str, generation: int, route: Route, polled_before: int, limit: int, now: int
+        self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
     ) -> tuple[list[CommandRow], bool]:
-        """Pending commands that no poll has offered after `polled_before`, marked as offered on `route`; more wait?
+        """Pending commands, marked as offered on `route`, and whether more wait. A reset, then stops, the rest by `seq`.
 
-        A reset, then stops, then the rest by `seq`.
+        With `quiet_since`, only those that this route (poll or relay) has not offered after that time.
         """
         ...
 

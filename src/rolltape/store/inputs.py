@@ -102,7 +102,10 @@ class NewEndUser:
 
 @dataclass(slots=True)
 class StateDelta:
-    """What a device said of itself since the last batch was written. None: it said nothing of that."""
+    """What a device said of itself since the last batch was written. None: it said nothing of that.
+
+    `online_until` is 0 where a backend spoke for it: that says nothing of its being there.
+    """
 
     tenant_n: int
     online_until: int

@@ -79,6 +79,11 @@ class WebApp:
     def ready(self, value: bool) -> None:
         self._shared.ready = value
 
+    @property
+    def held(self) -> int:
+        """How many answers are held back at present."""
+        return len(self._shared.holds)
+
     def drain(self) -> None:
         """From now on /ready says no, and no answer is held back; those that are held back go out at once."""
         self._shared.ready = False

@@ -10,6 +10,7 @@ from rolltape.web.call import Call
 from rolltape.web.operation import HeaderParam
 from rolltape.wire.command import CommandType, Status
 from rolltape.wire.device import DeviceStatus
+from rolltape.wire.ids import ID_PATTERN
 from rolltape.wire.recording import RecordingStatus
 
 WAIT_MAX_SEC = 60
@@ -21,6 +22,9 @@ Cursor = Annotated[
 ]
 Wait = Annotated[float, Meta(ge=0, le=WAIT_MAX_SEC, description="Seconds")]
 Filter = Annotated[str, Meta(min_length=1, max_length=255)]
+DeviceIdFilter = Annotated[str, Meta(pattern=ID_PATTERN.format(prefix="dev"), max_length=68)]
+EndUserIdFilter = Annotated[str, Meta(pattern=ID_PATTERN.format(prefix="eu"), max_length=67)]
+CommandIdFilter = Annotated[str, Meta(pattern=ID_PATTERN.format(prefix="cmd"), max_length=68)]
 
 
 class PageQuery(Struct, kw_only=True, frozen=True):
@@ -52,7 +56,7 @@ class DevicesQuery(PageQuery, kw_only=True, frozen=True):
     """Devices: all filters must hold."""
 
     status: DeviceStatus | None = None
-    end_user_id: Filter | None = None
+    end_user_id: EndUserIdFilter | None = None
     online: bool | None = None
     serial_number: Filter | None = None
 
@@ -73,10 +77,10 @@ class EndUsersQuery(PageQuery, kw_only=True, frozen=True):
 class RecordingsQuery(PageQuery, kw_only=True, frozen=True):
     """Recordings: all filters must hold."""
 
-    device_id: Filter | None = None
-    end_user_id: Filter | None = None
+    device_id: DeviceIdFilter | None = None
+    end_user_id: EndUserIdFilter | None = None
     status: RecordingStatus | None = None
-    command_id: Filter | None = None
+    command_id: CommandIdFilter | None = None
 
 
 IDEMPOTENCY_KEY = HeaderParam(

@@ -165,8 +165,8 @@ def bearer(call: Call[Any, Any]) -> str:
 
 def check_ids(path: dict[str, str]) -> None:
     """`Problem` (not_found) when an id in the path is of the wrong kind."""
-    for name in path:
-        if not is_id(PATH_PARAMS[name][0], path[name]):
+    for name, text in path.items():
+        if not is_id(PATH_PARAMS[name][0], text):
             raise not_found(name)
 
 

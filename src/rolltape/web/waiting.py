@@ -24,6 +24,9 @@ class Holds:
         self._polls: dict[str, list[asyncio.Event]] = {}
         self.draining = False
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def drain(self) -> None:
         """Releases all of them, and holds none back from now on."""
         self.draining = True

@@ -21,11 +21,14 @@ MAX_OFFERS = 4
 
 
 class RecordingNow(Struct, kw_only=True, frozen=True):
-    """The recording that runs on the device at this moment."""
+    """The recording that runs on the device at this moment.
+
+    Without `initiated_by` it is as the server knows that recording, else `local`; `started_at` likewise.
+    """
 
     recording_id: Annotated[str, Meta(min_length=1, max_length=128)]
     started_at: TimeInput | None = None
-    initiated_by: Literal["local", "remote"] = "local"
+    initiated_by: Literal["local", "remote"] | None = None
 
 
 class Heartbeat(Struct, kw_only=True, frozen=True):

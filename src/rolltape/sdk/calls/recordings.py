@@ -26,8 +26,9 @@ def create(
 ) -> Request[Recording]:
     """Make a recording known, before its bytes. It belongs to a device or an end user: name one.
 
-    Times are ISO 8601 with an offset, like `2026-01-02T03:04:05.678Z`. With an `id` of your own (`rec_` and 22 to 64 letters and digits) it can be sent again safely; without one it isn't
-    tried again after a lost answer. Needs `recordings:write`.
+    Times are ISO 8601 with an offset, like `2026-01-02T03:04:05.678Z`. With an `id` of your own (`rec_` and 22 to 64
+    letters and digits) it can be sent again safely; without one it isn't tried again after a lost answer. Needs
+    `recordings:write`.
     """
     body = {
         "id": id,

@@ -66,9 +66,9 @@ def _append(db: Db, type_: str, device: DeviceRow, now: int) -> None:
 
 
 def add_token(db: Db, tenant_n: int, device_id: str, generation: int, token_hash: bytes, now: int) -> None:
-    """A further token of this binding; the oldest beyond MAX_TOKENS go."""
+    """A further token of this binding. The oldest beyond MAX_TOKENS go, but never the one that the device uses."""
     db.run(_Q["insert_token"], (device_id, tenant_n, generation, token_hash, now))
-    db.run(_Q["prune_unused_tokens"], (device_id, generation, device_id, generation, MAX_TOKENS))
+    db.run(_Q["prune_tokens"], (device_id, generation, device_id, generation, MAX_TOKENS))
 
 
 def secret_of(db: Db, device_id: str, generation: int) -> bytes | None:

@@ -71,7 +71,7 @@ def _check_room(db: Db, new: NewCommand, bound: bool) -> None:
         raise Problem(
             Code.COMMAND_QUEUE_FULL,
             f"{MAX_OPEN} commands are open on this device. Wait until some end, or cancel some.",
-            details={"open_commands": row[0]},
+            details={"status": "bound", "open_commands": row[0]},
         )
 
 

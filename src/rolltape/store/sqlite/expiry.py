@@ -27,6 +27,9 @@ def expire_batch(db: Db, now: int) -> list[str]:
     rows = [CommandRow(*row) for row in db.all(_Q["due"], (now, BATCH))]
     for row in rows:
         _expire(db, row, now)
+    for row in rows:  # only now: the end of a binding cancels what is open, and all of these had expired before
+        if lifecycle.ends_binding_on_expiry(row.type, row.status):
+            bindings.end_generation(db, row.device_id, row.generation, now)
     return [row.id for row in rows]
 
 
@@ -42,5 +45,3 @@ def _expire(db: Db, row: CommandRow, now: int) -> None:
         move(db, row, lifecycle.EXPIRE, now, error_code=RESULT_NOT_REPORTED, error_message=message)
     else:
         move(db, row, lifecycle.EXPIRE, now)
-    if lifecycle.ends_binding_on_expiry(row.type, row.status):
-        bindings.end_generation(db, row.device_id, row.generation, now)

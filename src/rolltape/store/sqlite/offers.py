@@ -17,20 +17,29 @@ def any_pending(db: Db, device_id: str) -> bool:
 
 
 def offer(
-    db: Db, device_id: str, generation: int, route: Route, polled_before: int, limit: int, now: int
+    db: Db, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
-    Only those that no poll has offered after `polled_before` (ms). The first offer on each route is an event.
+    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that. The first offer on
+    each route is an event.
     """
     expiry.settle(db, now)
-    rows = [CommandRow(*row) for row in db.all(_Q["offerable"], (device_id, generation, polled_before, limit + 1))]
+    wanted = {
+        "device_id": device_id,
+        "generation": generation,
+        "route": route,
+        "quiet_since": now if quiet_since is None else quiet_since,
+        "now": now,
+        "limit": limit + 1,
+    }
+    rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
     return [_mark(db, row, route, now) for row in rows[:limit]], len(rows) > limit
 
 
 def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
     bit = ROUTE_BITS[route]
-    db.run(_Q["offer"], (bit, route, now, now if route == "poll" else None, row.id))
+    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id})
     offered = replace(
         row,
         offers=row.offers + 1,

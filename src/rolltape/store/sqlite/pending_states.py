@@ -8,7 +8,8 @@ from rolltape.store.sqlite import states
 from rolltape.store.sqlite.connections import Connections
 
 _RECORDING = ("rec_said", "rec_id", "rec_started_at", "rec_initiated_by", "rec_as_of", "rec_evidence")
-_PLAIN = tuple(field.name for field in fields(StateDelta) if field.name not in (*_RECORDING, "tenant_n"))
+_APART = ("tenant_n", "online_until")
+_PLAIN = tuple(field.name for field in fields(StateDelta) if field.name not in (*_RECORDING, *_APART))
 
 
 class PendingStates:
@@ -52,6 +53,7 @@ class PendingStates:
 
 
 def _merge(into: StateDelta, newer: StateDelta) -> None:
+    into.online_until = max(into.online_until, newer.online_until)
     for name in _PLAIN:
         value = getattr(newer, name)
         if value is not None:

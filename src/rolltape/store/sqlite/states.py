@@ -22,7 +22,7 @@ def flush(db: Db, deltas: dict[str, StateDelta]) -> None:
             db.run(_Q["update_firmware"], values)
         if delta.rec_said:
             _say_recording(db, device_id, delta)
-        if was is not None and not was[0]:
+        if was is not None and not was[0] and delta.online_until > 0:
             _append(db, "device.online", device_id, delta.seen_at)
 
 

@@ -59,7 +59,7 @@ class SqliteCommands:
         return self._at.read(_command, tenant_n, device_id, command_id)
 
     async def command_of_generation(
-        self, tenant_n: int, device_id: str, command_id: str, generation: int, now: int
+        self, tenant_n: int, device_id: str, command_id: str, generation: int | None, now: int
     ) -> CommandRow:
         await self._at.settle(now)
         return self._at.read(reports.mine, tenant_n, device_id, command_id, generation)
@@ -75,7 +75,7 @@ class SqliteCommands:
     async def command_events(
         self, tenant_n: int, device_id: str, command_id: str, after: int, limit: int, now: int
     ) -> list[EventRow]:
-        await self.get_command(tenant_n, device_id, command_id, now)
+        await self.command_of_generation(tenant_n, device_id, command_id, None, now)
         return self._at.read(events.of_command, tenant_n, command_id, after, limit)
 
     async def cancel_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
@@ -99,9 +99,9 @@ class SqliteCommands:
         return await self._at.write(reports.report, tenant_n, device_id, command_id, generation, incoming, now)
 
     async def offer(
-        self, device_id: str, generation: int, route: Route, polled_before: int, limit: int, now: int
+        self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
     ) -> tuple[list[CommandRow], bool]:
-        return await self._at.write(offers.offer, device_id, generation, route, polled_before, limit, now)
+        return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now)
 
     def anything_pending(self, device_id: str) -> bool:
         return self._at.read(offers.any_pending, device_id)
@@ -127,6 +127,11 @@ class SqliteDevices:
     _at: Connections
     _states: PendingStates
 
+    async def _settled(self, now: int) -> None:
+        """All that was said is written, and all that is due has expired: what follows sees the truth of `now`."""
+        await self._states.flush()
+        await self._at.settle(now)
+
     async def register_device(self, new: NewDevice, now: int) -> tuple[DeviceRow, bool]:
         await self._states.flush()
         return await self._at.write(devices.register, new, now)
@@ -144,12 +149,11 @@ class SqliteDevices:
         return await self._at.write(devices.update, tenant_n, device_id, change, now)
 
     async def delete_device(self, tenant_n: int, device_id: str, force: bool, now: int) -> tuple[str, ...]:
-        await self._states.flush()
+        await self._settled(now)
         return await self._at.write(bindings.delete, tenant_n, device_id, force, now)
 
     async def device_counts(self, tenant_n: int, now: int) -> tuple[int, ...]:
-        await self._states.flush()
-        await self._at.settle(now)
+        await self._settled(now)
         return await self._at.read_beside(devices.stats, tenant_n, now)
 
     async def bind_device(
@@ -163,16 +167,17 @@ class SqliteDevices:
         pk_d: str | None,
         now: int,
     ) -> tuple[DeviceRow, bytes | None]:
-        await self._states.flush()
+        await self._settled(now)
         return await self._at.write(
             bindings.bind, tenant_n, device_id, end_user_id, kids, secret_sealed, token_hash, pk_d, now
         )
 
     async def unbind_device(self, tenant_n: int, device_id: str, force: bool, now: int) -> Closed:
-        await self._states.flush()
+        await self._settled(now)
         return await self._at.write(bindings.unbind, tenant_n, device_id, force, now)
 
     async def reset_device(self, new: NewCommand, now: int) -> tuple[CommandRow, bool, tuple[str, ...]]:
+        await self._settled(now)
         return await self._at.write(bindings.reset, new, now)
 
     async def add_token(self, tenant_n: int, device_id: str, generation: int, token_hash: bytes, now: int) -> None:
@@ -244,6 +249,7 @@ class SqliteAccounts:
         self, tenant_n: int, end_user_id: str, now: int
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         await self._states.flush()
+        await self._at.settle(now)
         return await self._at.write(end_users.delete, tenant_n, end_user_id, now)
 
     def signing_keys(self) -> list[SigningKeyRow]:

@@ -164,7 +164,8 @@ CREATE TABLE commands (
     offers              INTEGER NOT NULL DEFAULT 0,
     offered_routes      INTEGER NOT NULL DEFAULT 0,
     last_offered_at     INTEGER,
-    last_polled_at      INTEGER,
+    last_polled_at      INTEGER,                        -- the last offer by a poll of the device itself,
+    last_relayed_at     INTEGER,                        -- and by a relay: each keeps quiet for a while on its own
     evidence            TEXT,
     idempotency_key     TEXT,
     request_hash        BLOB

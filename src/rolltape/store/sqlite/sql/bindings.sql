@@ -80,9 +80,9 @@ WHERE device_id = ? AND generation = ? AND n < ? AND replaced_at IS NULL
 -- name: note_reuse
 UPDATE device_tokens SET reused_at = ? WHERE n = ? AND reused_at IS NULL
 
--- name: prune_unused_tokens
+-- name: prune_tokens
 DELETE FROM device_tokens
-WHERE device_id = ? AND generation = ? AND n <= (
+WHERE device_id = ? AND generation = ? AND (first_used_at IS NULL OR replaced_at IS NOT NULL) AND n <= (
     SELECT n FROM device_tokens WHERE device_id = ? AND generation = ? ORDER BY n DESC LIMIT 1 OFFSET ?
 )
 

@@ -123,15 +123,19 @@ SELECT 1 FROM commands WHERE device_id = ? AND status = 'pending' LIMIT 1
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
        expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
 FROM commands
-WHERE device_id = ? AND status = 'pending' AND generation = ? AND (last_polled_at IS NULL OR last_polled_at <= ?)
+WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
+  AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
+      NOT BETWEEN :quiet_since + 1 AND :now -- what lies in the future says only that the clock was set back
 ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
-LIMIT ?
+LIMIT :limit
 
 -- name: offer
 UPDATE commands
-SET offers = offers + 1, offered_routes = offered_routes | ?, route = ?, last_offered_at = ?,
-    last_polled_at = coalesce(?, last_polled_at), evidence = coalesce(evidence, 'offered')
-WHERE id = ? AND status = 'pending'
+SET offers = offers + 1, offered_routes = offered_routes | :bit, route = :route, last_offered_at = :now,
+    last_polled_at = CASE :route WHEN 'poll' THEN :now ELSE last_polled_at END,
+    last_relayed_at = CASE :route WHEN 'relay' THEN :now ELSE last_relayed_at END,
+    evidence = coalesce(evidence, 'offered')
+WHERE id = :id AND status = 'pending'
 
 -- name: binding_of
 SELECT generation, end_user_id, last_stop_seq, last_ended_stop_seq FROM device_bindings WHERE device_id = ?

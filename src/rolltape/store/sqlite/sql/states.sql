@@ -14,7 +14,7 @@ SET battery_percent = coalesce(:battery_percent, battery_percent),
     connection_type = coalesce(:connection_type, connection_type),
     last_heartbeat_at = coalesce(:last_heartbeat_at, last_heartbeat_at),
     online_until = max(:online_until, online_until),
-    online = 1,
+    online = online OR :online_until > 0,
     next_contact_at = coalesce(:next_contact_at, next_contact_at),
     last_seen_by = coalesce(:last_seen_by, last_seen_by)
 WHERE device_id = :device_id
@@ -26,8 +26,10 @@ WHERE id = :device_id AND firmware_version IS NOT :firmware_version
 -- name: says_recording
 UPDATE device_states
 SET rec_until = CASE WHEN rec_id = :rec_id AND rec_active = 1 THEN rec_until ELSE :rec_until END,
-    rec_active = 1, rec_id = :rec_id, rec_started_at = coalesce(:rec_started_at, rec_started_at),
-    rec_initiated_by = :rec_initiated_by, rec_as_of = :rec_as_of, rec_evidence = :rec_evidence
+    rec_active = 1, rec_id = :rec_id,
+    rec_started_at = coalesce(:rec_started_at, CASE WHEN rec_id = :rec_id THEN rec_started_at END),
+    rec_initiated_by = coalesce(:rec_initiated_by, CASE WHEN rec_id = :rec_id THEN rec_initiated_by END, 'local'),
+    rec_as_of = :rec_as_of, rec_evidence = :rec_evidence
 WHERE device_id = :device_id AND coalesce(rec_as_of, 0) <= :rec_as_of
 
 -- name: says_idle

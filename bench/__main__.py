@@ -1,0 +1,44 @@
+"""`python -m bench`: measures, prints a table of ratios, and writes bench/out/latest.json."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.compare import FULL, QUICK, Effort, Row, compare_create, compare_heartbeat
+from bench.limits import limits
+from bench.listing import compare_list
+from bench.report import show, write
+
+PARTS: dict[str, Callable[[Effort], list[Row]]] = {
+    "create": compare_create,
+    "heartbeat": compare_heartbeat,
+    "list": compare_list,
+}
+OUT = Path(__file__).parent / "out" / "latest.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs what was asked for; the exit code is 0 when every answer of every server was right."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures mean nothing")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of: create,heartbeat,list")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
+    chosen = parser.parse_args(arguments)
+    names = chosen.only.split(",")
+    if unknown := set(names) - set(PARTS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    effort = QUICK if chosen.quick else FULL
+    rows: list[Row] = []
+    for name in names:
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        rows += PARTS[name](effort)
+    ceilings = limits(effort)
+    show(rows, ceilings)
+    write(chosen.out, rows, ceilings, quick=chosen.quick)
+    print(f"\nwritten to {chosen.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Create and heartbeat: ours and the peer in turn, round by round, so that both have the same weather."""
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.client import Figures, heartbeat_requests, measure, start_requests
+from bench.servers import Target, ours, peer, prepare_ours
+
+STORE = "sqlite"
+PEER = "fastapi+sqlalchemy+pyjwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured. Seconds are of one round of one server."""
+
+    rounds: int
+    seconds: float
+    warmup: float
+    devices: int
+    fill: int
+
+
+FULL = Effort(rounds=5, seconds=3.0, warmup=1.0, devices=6000, fill=1_000_000)
+QUICK = Effort(rounds=1, seconds=0.4, warmup=0.2, devices=200, fill=5_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. For `list`, `ratio` is the cost of a page out of many over that of one out of few."""
+
+    bench: str
+    store: str
+    callers: int
+    ours_per_s: float
+    peer: str
+    peer_per_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    p50_ms: float
+    p99_ms: float
+    peer_p50_ms: float
+    peer_p99_ms: float
+    rounds: int
+    target: str
+
+
+def row(
+    bench: str,
+    callers: int,
+    peer_name: str,
+    mine: list[Figures],
+    theirs: list[Figures],
+    *,
+    cost: bool = False,
+    target: str = "",
+) -> Row:
+    """Medians over the rounds; the ratio is the median of the rounds' own ratios."""
+    ratios = [b.per_s / a.per_s if cost else a.per_s / b.per_s for a, b in zip(mine, theirs, strict=True)]
+    return Row(
+        bench=bench,
+        store=STORE,
+        callers=callers,
+        ours_per_s=_median(mine, "per_s"),
+        peer=peer_name,
+        peer_per_s=_median(theirs, "per_s"),
+        ratio=round(statistics.median(ratios), 2),
+        ratio_low=round(min(ratios), 2),
+        ratio_high=round(max(ratios), 2),
+        p50_ms=_median(mine, "p50_ms"),
+        p99_ms=_median(mine, "p99_ms"),
+        peer_p50_ms=_median(theirs, "p50_ms"),
+        peer_p99_ms=_median(theirs, "p99_ms"),
+        rounds=len(mine),
+        target=target,
+    )
+
+
+def _median(figures: list[Figures], name: str) -> float:
+    return round(statistics.median(getattr(each, name) for each in figures), 3)
+
+
+def in_turn(pair: tuple["Lane", "Lane"], callers: int, effort: Effort) -> tuple[list[Figures], list[Figures]]:
+    """Ours, peer, ours, peer … The first of each is preceded by a warm-up that isn't counted."""
+    figures: tuple[list[Figures], list[Figures]] = ([], [])
+    for _ in range(effort.rounds):
+        for lane, kept in zip(pair, figures, strict=True):
+            kept.append(lane.run(callers, effort))
+    return figures
+
+
+class Lane:
+    """One server with what is sent to it. The numbers of its requests go on from run to run: none comes twice."""
+
+    def __init__(self, target: Target, requests: list[str], expect: int) -> None:
+        self._target = target
+        self._requests = requests
+        self._expect = expect
+        self._first = 0
+
+    def run(self, callers: int, effort: Effort) -> Figures:
+        """One round. RuntimeError when an answer was wrong."""
+        figures = measure(
+            self._target,
+            self._requests,
+            callers=callers,
+            warmup=effort.warmup,
+            seconds=effort.seconds,
+            expect=self._expect,
+            first=self._first,
+        )
+        self._first = figures.next
+        return figures
+
+
+@contextmanager
+def both(effort: Effort) -> Iterator[tuple[Target, Target]]:
+    """Ours and the peer, fresh, with the same number of devices."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolltape-bench-")))
+        given = prepare_ours(folder / "ours", effort.devices)
+        yield (
+            stack.enter_context(ours(folder / "ours", given)),
+            stack.enter_context(peer(folder / "peer", effort.devices)),
+        )
+
+
+def compare_create(effort: Effort) -> list[Row]:
+    """Durable, signed, with its event and an idempotency key, by 1, 8 and 32 callers."""
+    targets = {1: "at least 1", 32: "at least 10"}
+    rows = []
+    with both(effort) as (mine, theirs):
+        pair = (Lane(mine, start_requests(mine), 201), Lane(theirs, start_requests(theirs), 201))
+        for callers in (1, 8, 32):
+            figures = in_turn(pair, callers, effort)
+            rows.append(row("create", callers, PEER, *figures, target=targets.get(callers, "")))
+    return rows
+
+
+def compare_heartbeat(effort: Effort) -> list[Row]:
+    """A device's state comes up, nothing waits for it; by 32 callers that go round all devices."""
+    with both(effort) as (mine, theirs):
+        pair = (Lane(mine, heartbeat_requests(mine), 200), Lane(theirs, heartbeat_requests(theirs), 200))
+        return [row("heartbeat", 32, PEER, *in_turn(pair, 32, effort), target="at least 30")]
