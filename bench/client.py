@@ -59,7 +59,7 @@ def measure(
         done = subprocess.run(
             [sys.executable, "-m", "bench.load", str(path)],
             check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parent.parent,
         )

@@ -1,8 +1,8 @@
 """The load generator, a process of its own: `python -m bench.load PLAN`, its figures as JSON on standard output.
 
-A closed loop: each caller has one connection and sends its next request when it has the answer to the last. Requests are
-made before the clock starts; of an answer only the status and the length are read. Any other status than the plan's is
-counted as an error, and the run is worth nothing then.
+A closed loop: each caller has one connection and sends its next request when it has the answer to the last. Requests
+are made before the clock starts; of an answer only the status and the length are read. Any other status than the plan's
+is counted as an error, and the run is worth nothing then.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 
@@ -75,8 +75,7 @@ class Caller(asyncio.Protocol):
         self.done = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass
 
     def send(self) -> None:
         """Sends the next request."""

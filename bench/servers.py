@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from rolltape.clock import SystemClock
 from rolltape.codes import Mode
 from rolltape.config import Settings
+from rolltape.delivery.heartbeat import heartbeat
 from rolltape.domain.principal import KeyPrincipal
 from rolltape.service.auth import authenticate
 from rolltape.service.bindings import bind_device
@@ -23,6 +24,7 @@ from rolltape.service.end_users import create_end_user
 from rolltape.testing.process import start_server
 from rolltape.wire.account import CreateEndUser
 from rolltape.wire.device import BindDevice, RegisterDevice
+from rolltape.wire.heartbeat import Heartbeat
 from rolltape.wiring.admin import admin_create_key
 from rolltape.wiring.build import close_services, open_services
 
@@ -75,6 +77,8 @@ async def _bound_devices(folder: Path, key: str, count: int) -> list[tuple[str, 
 async def _bound_device(app: Services, who: KeyPrincipal, user: str, number: int, now: int) -> tuple[str, str]:
     device, _ = await register_device(app, who, RegisterDevice(serial_number=f"RT-{number:06d}"), now=now)
     bound = await bind_device(app, who, device.id, BindDevice(end_user_id=user), now=now)
+    own = await authenticate(app, bound.device_token, now)
+    await heartbeat(app, own, device.id, Heartbeat(), now=now)  # the first of a token, and of a device, is a write
     return device.id, bound.device_token
 
 
@@ -109,13 +113,12 @@ def echo() -> Iterator[Target]:
 @contextmanager
 def _spoken_for(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], tuple[str, int]]]:
     """A process that prints its URL once it listens, and ends on SIGTERM."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent)
-    try:
-        assert process.stdout is not None
-        url = urlsplit(process.stdout.readline().strip())
-        if not url.port:
-            raise RuntimeError(f"{' '.join(command)} did not start")
-        yield process, (url.hostname or "", url.port)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent.parent) as process:
+        try:
+            assert process.stdout is not None
+            url = urlsplit(process.stdout.readline().strip())
+            if not url.port:
+                raise RuntimeError(f"{' '.join(command)} did not start")
+            yield process, (url.hostname or "", url.port)
+        finally:
+            process.terminate()

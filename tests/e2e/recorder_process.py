@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 _PROGRAM = """
 import sys
+import time
 from pathlib import Path
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.run import run_recorder
@@ -42,6 +44,18 @@ class RecorderProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait_for(self, words: str, seconds: float = 15.0) -> None:
+        """Wait until it has said `words`."""
+        until = time.monotonic() + seconds
+        while words not in self.log:
+            assert time.monotonic() < until, f"in vain: {words}\n{self.log}"
+            time.sleep(0.02)
 
     def end(self) -> int:
         """Ask it to end; answers its exit code."""

@@ -132,7 +132,8 @@ def test_a_device_is_commanded_from_the_shell(server: ServerProcess, env: dict[s
         assert again["error"]["code"] == "already_recording"
         rolltape("commands", "send", device, "stop_recording", "--wait", "20", env=env)
         seen = rolltape("commands", "history", device, start["id"], env=env)
-        assert [one["type"].partition(".")[2] for one in seen] == ["created", "offered", "delivered", "executed"]
+        story = dict.fromkeys(one["type"].partition(".")[2] for one in seen)  # an offer may come by two routes
+        assert list(story) == ["created", "offered", "delivered", "executed"], seen
         assert rolltape("commands", "watch", device, start["id"], env=env)["status"] == "executed"
         recordings = rolltape("recordings", "list", "--device-id", device, env=env)
         assert [one["command_id"] for one in recordings] == [start["id"]]

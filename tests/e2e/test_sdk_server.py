@@ -2,13 +2,20 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import random
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 import rolltape
 from rolltape import AsyncClient, Client
@@ -208,6 +215,36 @@ def test_the_whole_story_with_a_recorder(
         path = client.recordings.download(recording.id, tmp_path)
     assert recording.metadata == {"visit": "4711"}
     assert hashlib.sha256(path.read_bytes()).hexdigest() == recording.content_sha256
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that nobody vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rolltape test")])
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=36500))
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    signed = built.add_extension(here, critical=False).sign(key, hashes.SHA256())
+    (tmp_path / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(pem)
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_a_server_with_a_certificate_of_its_own_is_trusted_only_when_told(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cert, key = certificate
+    with running_server(tmp_path / "data", "--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        api_key = make_key(server.data)["key"]
+        assert server.url.startswith("https://")
+        with Client(server.url, api_key, ca_file=cert) as client:
+            assert client.devices.stats().total_count == 0
+        with Client(server.url, api_key, policy=rolltape.Policy(max_tries=1)) as stranger:
+            with pytest.raises(rolltape.Unreachable) as caught:
+                stranger.devices.stats()
+            assert not caught.value.may_have_happened
 
 
 def test_the_async_client_does_the_same(server: ServerProcess, key: str, tape: Path, tmp_path: Path) -> None:

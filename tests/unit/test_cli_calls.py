@@ -1,6 +1,7 @@
 """The shell against a scripted server: what is printed, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -323,6 +324,18 @@ def test_help_is_quick_and_loads_no_server_and_no_sound() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_without_unicode_is_no_obstacle(server: ScriptedServer) -> None:
+    server.script = lambda _: as_json(page({**DEVICE, "name": "Büro"}))
+    env = {**os.environ, "ROLLTAPE_URL": server.url, "ROLLTAPE_API_KEY": "k", "PYTHONIOENCODING": "ascii"}
+
+    def told(*more: str) -> bytes:
+        command = [sys.executable, "-m", "rolltape.cli.main", "devices", "list", *more]
+        return subprocess.run(command, env=env, capture_output=True, timeout=30, check=True).stdout
+
+    assert b"B?ro" in told()
+    assert json.loads(told("--json"))[0]["name"] == "Büro"
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

@@ -132,7 +132,7 @@ class _Story:
         self.page.step("server", f"answers at {self.url}", f"SQLite in {data}")
         made = rolltape("keys", "create", "--data", str(data), "--name", "demo", "--json")
         self.key = str(msgspec.json.decode(made)["key"])
-        self.page.step("API key", f"{self.key[:12]}…", "all scopes, test mode")
+        self.page.step("API key", f"{self.key[:12]}...", "all scopes, test mode")
         return self.wishes.source or (search.source() if search else MICROPHONE)
 
     def _child(self, name: str, arguments: list[str], env: dict[str, str] | None = None) -> Child:
@@ -185,7 +185,7 @@ class _Story:
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()
         if digest != recording.content_sha256:
             raise StoryBroken(f"the file's SHA-256 is {digest}, the server says {recording.content_sha256}")
-        self.page.step("hash", f"SHA-256 {digest[:16]}… is what the recorder computed")
+        self.page.step("hash", f"SHA-256 {digest[:16]}... is what the recorder computed")
         heard, said = seconds_of(audio), (recording.duration_ms or 0) / 1000
         if abs(heard - said) > _SLACK_SEC or heard < self.wishes.seconds - _SLACK_SEC:
             raise StoryBroken(f"the file plays {heard:.2f} s; the recorder said {said:.2f} s")

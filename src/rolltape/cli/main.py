@@ -1,5 +1,6 @@
 """The command `rolltape`: what there is, and how it ends."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -47,6 +48,9 @@ def _root(
 
 def main() -> None:
     """Run the command line in `sys.argv` and exit with an ExitCode; never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that can't show a letter shows ? instead
     try:
         app()
     except Exception as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Column = tuple[str, Callable[[Any], object]]
 _WIDE = 1000
-_MISSING = "–"
+_MISSING = "-"
 
 
 class Output:
@@ -31,16 +31,14 @@ class Output:
         body = msgspec.json.encode(value)
         if sys.stdout.isatty():
             body = msgspec.json.format(body, indent=2)
-        sys.stdout.write(body.decode() + "\n")
-        sys.stdout.flush()
+        _write(body)
 
     def line(self, value: Any, text: str) -> None:
         """One of several things as it comes: JSON on a line of its own, or `text`."""
         if self.as_json:
             import msgspec
 
-            sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-            sys.stdout.flush()
+            _write(msgspec.json.encode(value))
         else:
             console().print(plain(text), markup=False, highlight=False)
 
@@ -87,6 +85,13 @@ class Output:
         """Something for people only."""
         if not self.as_json:
             sys.stderr.write(plain(text) + "\n")
+
+
+def _write(document: bytes) -> None:
+    """One JSON document and a line end: always UTF-8, whatever the terminal speaks."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(document + b"\n")
+    sys.stdout.flush()
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -24,6 +24,8 @@ from rolltape.recorder.source import Microphone, MicrophoneGone
 
 SAMPLE_RATE = 48_000
 SYNC_EVERY_SEC = 0.5
+LAG_SEC = 1.0
+"""Sound may come so much later than it sounded; what comes after that is not waited for. No more is kept either way."""
 _HEADER_PAGES = 2
 
 
@@ -106,7 +108,7 @@ class Capture:
     def _run(self) -> None:
         failure, trouble = None, ""
         try:
-            with open(self._path, "wb") as file:
+            with open(self._path, "wb", opener=_private) as file:
                 self._record(file)
         except MicrophoneGone as error:
             failure, trouble = Failure.MICROPHONE_UNAVAILABLE, str(error)
@@ -136,7 +138,7 @@ class Capture:
         deadline: float | None = None
         for frame in self._microphone.listen(self._stop):
             if deadline is None:
-                deadline = self._clock.monotonic() + self._max_seconds
+                deadline = self._clock.monotonic() + self._max_seconds + LAG_SEC
             frame.pts = None
             for piece in resampler.resample(frame):
                 self._encode(out, stream, piece)
@@ -154,6 +156,10 @@ class Capture:
             piece.time_base = Fraction(1, SAMPLE_RATE)
             self._samples += piece.samples
             out.mux(stream.encode(piece))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _first_samples(piece: AudioFrame, count: int) -> AudioFrame:

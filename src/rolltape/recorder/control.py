@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from rolltape.codes import Failure
 from rolltape.recorder.heard import UNREADABLE
 from rolltape.recorder.parts import Parts
 from rolltape.recorder.studio import CannotDo, StartOrder
@@ -49,6 +50,8 @@ class Buttons:
     async def _do(self, word: Word) -> dict[str, Any]:
         studio = self._parts.studio
         if word == "start":
+            if self._parts.is_resetting:
+                raise CannotDo(Failure.INTERNAL, "a factory reset is under way")
             return _tape(await studio.start(StartOrder(max_seconds=self._parts.settings.local_max_duration_sec)))
         if word == "stop":
             return _tape(await studio.stop())

@@ -100,14 +100,19 @@ class KeyRing:
         """Whether public keys are needed and there are none."""
         return not self._shared and not self._public
 
-    def take(self, jwks: Mapping[str, Any]) -> None:
-        """Hold the keys of an authentic JWKS in place of those held. ValueError when it is broken or has none."""
+    def take(self, jwks: Mapping[str, Any]) -> bool:
+        """Hold the keys of an authentic JWKS in place of those held; whether that is news.
+
+        Raises ValueError when it is broken or has none.
+        """
         public = verifiers_from_jwks(jwks)
         if not public:
             raise ValueError("no Ed25519 key in it")
-        if not self._shared:
-            self._identity.change(jwks=dict(jwks))
-            self._public = public
+        if self._shared or public.keys() == self._public.keys():
+            return False
+        self._identity.change(jwks=dict(jwks))
+        self._public = public
+        return True
 
 
 def _secret_bytes(secret: str) -> bytes:

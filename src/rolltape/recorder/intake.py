@@ -5,7 +5,7 @@ from rolltape.recorder.check import check
 from rolltape.recorder.heard import OfferHeard
 from rolltape.recorder.journal import Entry
 from rolltape.recorder.log import log
-from rolltape.recorder.parts import Parts, failed, is_reset_done
+from rolltape.recorder.parts import Parts, failed
 from rolltape.wire.grant import Claims, GrantRefused
 
 
@@ -24,7 +24,7 @@ class Intake:
         entry = journal.get(offer.id)
         if entry is not None and not entry.dropped:
             return self._again(entry)
-        if journal.is_full or any(is_reset_done(e) for e in journal.untold()):
+        if journal.is_full or self._parts.is_resetting:
             return False
         try:
             claims = check(self._parts, offer.grant_token)

@@ -92,7 +92,7 @@ class Obey:
         return min(entries, key=lambda e: (_FIRST.get(e.type, 2), e.seq), default=None)
 
     async def _one(self, entry: Entry) -> None:
-        if self._parts.ended.is_set():
+        if self._parts.ended.is_set() or self._parts.is_resetting:
             self._parts.journal.drop(entry.id)  # the binding is over, and with it every command that had no go
             return
         try:

@@ -81,6 +81,11 @@ class Parts:
         if is_reset_done(entry):
             self.reset.set()
 
+    @property
+    def is_resetting(self) -> bool:
+        """Whether a factory reset was carried out: nothing begins after it."""
+        return any(is_reset_done(entry) for entry in self.journal.all())
+
     async def end_token(self) -> None:
         """The server says that the binding is over: what a command began ends, the audio and the story stay."""
         if not self.ended.is_set():

@@ -106,6 +106,7 @@ class Pulse:
         if known.device_id is not None and known.replay_device != known.device_id:
             if known.replay_device is not None:  # the record in this folder is another device's
                 parts.replay.lose()
+                parts.bells.beat.ring()
             parts.identity.change(replay_device=known.device_id)
 
     async def _take_keys(self, heard: HeartbeatHeard) -> None:
@@ -119,8 +120,8 @@ class Pulse:
             jwks = answer.read(dict) if answer.ok else None
         if jwks is not None:
             try:
-                parts.keys.take(jwks)
-                parts.bells.beat.ring()  # the server signs with a key only once it has heard that it is held
+                if parts.keys.take(jwks):
+                    parts.bells.beat.ring()  # the server signs with a key only once it has heard that it is held
             except ValueError as error:
                 log(f"the server's grant keys can't be used: {error}")
 

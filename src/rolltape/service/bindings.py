@@ -6,7 +6,7 @@ import msgspec
 
 from rolltape.domain import views
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal
-from rolltape.service import commands, grants
+from rolltape.service import commands, grants, presence
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.params import request_hash
@@ -83,6 +83,7 @@ async def reset_device(
 async def refresh_token(app: Services, who: DevicePrincipal, *, now: int) -> DeviceToken:
     """A further token; the one that asks works until the new one is first used. Raises Problem: token_revoked."""
     require_bound(who)
+    presence.touch(app, who, now)
     token = new_secret("dtok_")
     await app.store.add_token(who.tenant.n, who.device_id, who.generation, fingerprint(token), now)
     return DeviceToken(device_token=token)

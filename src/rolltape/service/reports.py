@@ -77,7 +77,7 @@ async def land(app: Services, who: Principal, device_id: str, command_id: str, b
     app.wakeups.changed(command_id)
     if reported.unbound:
         app.credentials.forget(device_id)
-        app.wakeups.changed(device_id)
+        app.wakeups.changed(device_id, *reported.closed)
     return reported
 
 

@@ -62,11 +62,15 @@ class IncomingReport:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a report. `outcome` says whether it was accepted; a conflict leaves the first word."""
+    """What became of a report. `outcome` says whether it was accepted; a conflict leaves the first word.
+
+    `unbound`: it ended the binding, and with it the commands in `closed`.
+    """
 
     command: CommandRow
     outcome: Literal["accepted", "conflict"]
     unbound: bool = False
+    closed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ acted on it, refuse a call, hold an answer back, be off-line, or live in another
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
-import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -24,7 +23,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from rolltape.clock import machine_ms
+from rolltape.clock import SystemClock, machine_ms
+from rolltape.testing.script_recordings import ScriptRecordings, ScriptUpload, script_error
 from rolltape.wire.grant import Claims, Ed25519Signer, Signer, ed25519_kid, jwk, sign
 from rolltape.wire.ids import new_id, new_secret
 from rolltape.wire.times import iso
@@ -49,25 +49,16 @@ class ScriptCommand:
     reports: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass
-class ScriptUpload:
-    """A recording and its bytes."""
-
-    body: dict[str, Any]
-    data: bytes = b""
-    declared: int | None = None
-    complete: dict[str, Any] | None = None
-
-
 class ScriptServer:
     """Use as a context manager; `url` is where it answers. Attributes may be read and set from any thread.
 
     `refuse["ack"] = 2`: the next two calls are answered 503 and nothing happens. `lose["ack"] = 2`: the next two are
     acted on, and answered 503. `hold("ack")`: answers wait until the event that it gives back is set. Names: heartbeat,
-    pending, ack, report, refresh, recordings, upload_url, upload, complete, keys.
+    pending, ack, report, refresh, recordings, upload_url, upload, complete, keys. `tls`: certificate and key, in PEM.
     """
 
-    def __init__(self, *, signer: Signer | None = None) -> None:
+    def __init__(self, *, signer: Signer | None = None, tls: tuple[Path, Path] | None = None) -> None:
+        self._tls = tls
         self.key = Ed25519PrivateKey.generate()
         public = self.key.public_key().public_bytes_raw()
         self.public = public
@@ -85,7 +76,7 @@ class ScriptServer:
         self.seq = itertools.count(1)
         self.last_seq = 0
         self.commands: dict[str, ScriptCommand] = {}
-        self.recordings: dict[str, ScriptUpload] = {}
+        self._store = ScriptRecordings(lambda: self.url)
         self.heartbeats: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
         self.refuse: Counter[str] = Counter()
@@ -95,13 +86,19 @@ class ScriptServer:
         self._news: asyncio.Event | None = None
         self._offered_at: dict[str, float] = {}
         self._changed = threading.Condition()
+        self._clock = SystemClock()
 
     # --- what a test does -------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
+
+    @property
+    def recordings(self) -> dict[str, ScriptUpload]:
+        """Every recording that it has heard of, by id."""
+        return self._store.recordings
 
     @property
     def token(self) -> str:
@@ -159,9 +156,12 @@ class ScriptServer:
         return self._held[name]
 
     def wait_until(self, holds: Callable[[], bool], what: str = "", seconds: float = 15.0) -> None:
-        """Wait for something that calls can bring about. AssertionError when `seconds` go by first."""
+        """Wait for something, looked at on each call and ten times a second. AssertionError after `seconds`."""
+        until = self._clock.monotonic() + seconds
         with self._changed:
-            assert self._changed.wait_for(holds, seconds), f"in vain: {what or holds}"
+            while not holds():
+                assert self._clock.monotonic() < until, f"in vain: {what or holds}"
+                self._changed.wait(0.1)
 
     def wait_status(self, command: ScriptCommand, status: str) -> ScriptCommand:
         """Wait until the command has that status."""
@@ -178,6 +178,8 @@ class ScriptServer:
         config = uvicorn.Config(
             self._app(), host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
         )
+        if self._tls is not None:
+            config.ssl_certfile, config.ssl_keyfile = self._tls
         self._server = uvicorn.Server(config)
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -219,10 +221,10 @@ class ScriptServer:
                 Route(f"{me}/commands/{{cmd}}/ack", self._named("ack", self._ack), methods=["POST"]),
                 Route(f"{me}/commands/{{cmd}}/report", self._named("report", self._report), methods=["POST"]),
                 Route(f"{me}/token/refresh", self._named("refresh", self._refresh), methods=["POST"]),
-                Route("/v1/recordings", self._named("recordings", self._recordings), methods=["POST"]),
-                Route(f"{recording}/upload-url", self._named("upload_url", self._upload_url), methods=["POST"]),
-                Route(f"{recording}/upload-complete", self._named("complete", self._complete), methods=["POST"]),
-                Route("/u/{rec}", self._named("upload", self._upload), methods=["HEAD", "PATCH", "PUT"]),
+                Route("/v1/recordings", self._named("recordings", self._store.create), methods=["POST"]),
+                Route(f"{recording}/upload-url", self._named("upload_url", self._store.upload_url), methods=["POST"]),
+                Route(f"{recording}/upload-complete", self._named("complete", self._store.complete), methods=["POST"]),
+                Route("/u/{rec}", self._named("upload", self._store.upload), methods=["HEAD", "PATCH", "PUT"]),
             ]
         )
 
@@ -256,16 +258,16 @@ class ScriptServer:
             return await answer(request)
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if given not in self.tokens:
-            return _error(401, "unauthorized")
+            return script_error(401, "unauthorized")
         if self.ended and name in {"heartbeat", "pending", "refresh"}:
-            return _error(401, "token_revoked")
+            return script_error(401, "token_revoked")
         if given == self.tokens[-1]:
             self.tokens = [given]
         return await answer(request)
 
     def _unavailable(self) -> Response:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return _error(503, "unavailable", headers)
+        return script_error(503, "unavailable", headers)
 
     async def _keys(self, request: Request) -> Response:
         return JSONResponse({"keys": [jwk(self.public)], "iss": self.iss})
@@ -346,73 +348,26 @@ class ScriptServer:
                 await asyncio.wait_for(self._news.wait(), min(1.0, until - now))
             now = self._loop.time()
         if self.ended:
-            return _error(401, "token_revoked")
+            return script_error(401, "token_revoked")
         time = iso(self.now_ms()) if self.tells_time else None
         return JSONResponse({"commands": self._offers(), "more": False, "server_time": time})
 
     async def _ack(self, request: Request) -> Response:
         said = self._take_ack(request.path_params["cmd"])
         if said["status"] is None:
-            return _error(404, "not_found")
-        return JSONResponse(said) if said["go"] else _error(409, "command_no_go")
+            return script_error(404, "not_found")
+        return JSONResponse(said) if said["go"] else script_error(409, "command_no_go")
 
     async def _report(self, request: Request) -> Response:
         command = self.commands.get(request.path_params["cmd"])
         if command is None:
-            return _error(404, "not_found")
+            return script_error(404, "not_found")
         return (
             JSONResponse({"id": command.id})
             if self._land(command, await request.json())
-            else _error(409, "result_conflict")
+            else script_error(409, "result_conflict")
         )
 
     async def _refresh(self, request: Request) -> Response:
         self.tokens.append(new_secret("dtok_"))
         return JSONResponse({"device_token": self.tokens[-1]})
-
-    async def _recordings(self, request: Request) -> Response:
-        body = await request.json()
-        known = body["id"] in self.recordings
-        self.recordings.setdefault(body["id"], ScriptUpload(body))
-        return JSONResponse({"id": body["id"]}, status_code=200 if known else 201)
-
-    async def _upload_url(self, request: Request) -> Response:
-        rec = request.path_params["rec"]
-        body = await request.json()
-        if rec not in self.recordings:
-            return _error(404, "not_found")
-        self.recordings[rec].declared = body.get("file_size_bytes")
-        url = f"{self.url}/u/{rec}"
-        return JSONResponse({"media_id": "med_1", "upload_url": url, "headers": {"Content-Type": "audio/ogg"}}, 201)
-
-    async def _upload(self, request: Request) -> Response:
-        upload = self.recordings[request.path_params["rec"]]
-        if "authorization" in request.headers:
-            return _error(400, "invalid_request")
-        if request.method == "HEAD":
-            return Response(headers={"Upload-Offset": str(len(upload.data)), "Tus-Resumable": "1.0.0"})
-        data = await request.body()
-        if request.method == "PUT":
-            upload.data = data
-            return Response(status_code=200)
-        if not re.fullmatch(r"\d+", request.headers.get("upload-offset", "")):
-            return _error(400, "invalid_request")
-        if int(request.headers["upload-offset"]) != len(upload.data):
-            return _error(409, "upload_conflict")
-        upload.data += data
-        return Response(status_code=204, headers={"Upload-Offset": str(len(upload.data)), "Tus-Resumable": "1.0.0"})
-
-    async def _complete(self, request: Request) -> Response:
-        upload = self.recordings[request.path_params["rec"]]
-        body = await request.json()
-        if len(upload.data) < body["file_size_bytes"]:
-            return _error(409, "upload_incomplete")
-        if hashlib.sha256(upload.data).hexdigest() != body["content_sha256"]:
-            return _error(409, "integrity_failure")
-        upload.complete = body
-        return JSONResponse({"content_sha256": body["content_sha256"]})
-
-
-def _error(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
-    body = {"error": {"code": code, "message": code, "request_id": "req_1"}}
-    return JSONResponse(body, status_code=status, headers=headers)

@@ -20,7 +20,7 @@ Limit = Annotated[int, Meta(ge=1, le=100, description="How many, at most")]
 Cursor = Annotated[
     str, Meta(min_length=1, max_length=512, description="`next_cursor` of the page before, with the same filters")
 ]
-Wait = Annotated[float, Meta(ge=0, le=WAIT_MAX_SEC, description="Seconds")]
+Wait = Annotated[float, Meta(ge=0, le=WAIT_MAX_SEC)]
 Filter = Annotated[str, Meta(min_length=1, max_length=255)]
 DeviceIdFilter = Annotated[str, Meta(pattern=ID_PATTERN.format(prefix="dev"), max_length=68)]
 EndUserIdFilter = Annotated[str, Meta(pattern=ID_PATTERN.format(prefix="eu"), max_length=67)]
@@ -35,21 +35,28 @@ class PageQuery(Struct, kw_only=True, frozen=True):
 
 
 class WaitQuery(Struct, kw_only=True, frozen=True):
-    """Hold the answer until the command is terminal, or so many seconds have gone by."""
+    """Create with `wait`."""
 
-    wait: Wait | None = None
+    wait: (
+        Annotated[
+            Wait, Meta(description="Hold the answer until the command is terminal, or so many seconds have gone by")
+        ]
+        | None
+    ) = None
 
 
 class PendingQuery(Struct, kw_only=True, frozen=True):
-    """Hold the answer until there is a command to offer, or so many seconds have gone by."""
+    """The poll."""
 
-    wait: Wait = 0
+    wait: Annotated[
+        Wait, Meta(description="Hold the answer until there is a command to offer, or so many seconds have gone by")
+    ] = 0
 
 
 class ForceQuery(Struct, kw_only=True, frozen=True):
-    """Go ahead even while a remotely started recording runs."""
+    """Delete, by force or not."""
 
-    force: bool = False
+    force: Annotated[bool, Meta(description="Go ahead even while a remotely started recording runs")] = False
 
 
 class DevicesQuery(PageQuery, kw_only=True, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.service import presence
 from rolltape.service.auth import authenticate, revoked
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
 from rolltape.web.call import Call, ClientGone, Header, Receive, Reply, Scope, Send
@@ -117,6 +118,8 @@ class Endpoint:
             _admit_key(self.operation, who)
         else:
             _admit_device(self.operation, who)
+            if not self.operation.me:  # those that name the device note it themselves
+                presence.touch(call.app, who, call.now)
         if self.operation.me:
             call.path["device_id"] = _own_device(who, call.path["device_id"])
         if self._has_ids:

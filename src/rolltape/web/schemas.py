@@ -52,9 +52,11 @@ class Schemas:
             _items(heartbeat, "results", {"$ref": _TEMPLATE.format(name=ReportItem.__name__)})
         create = self.components.get(CreateCommand.__name__)
         if create:
-            create["properties"]["params"]["description"] = (
-                "What the type takes: `StartParams` for `start_recording`, nothing for the others"
-            )
+            create["properties"]["params"] = {
+                "anyOf": [{"$ref": _TEMPLATE.format(name=StartParams.__name__)}, {"type": "null"}],
+                "description": "What the type takes: these for `start_recording`, nothing for the others",
+                "default": None,
+            }
         error = self.components[ErrorBody.__name__]
         error["properties"]["code"]["enum"] = [code.value for code in Code]
 

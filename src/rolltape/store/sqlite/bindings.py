@@ -83,17 +83,20 @@ def end_user_of(db: Db, device_id: str, generation: int) -> str | None:
     return None if row is None else row[0]
 
 
-def end_generation(db: Db, device_id: str, generation: int, now: int) -> bool:
-    """Ends the binding with that generation, if it is the one that lasts; never a later one. Whether it did."""
+def end_generation(db: Db, device_id: str, generation: int, now: int) -> tuple[str, ...] | None:
+    """Ends the binding with that generation, if it is the one that lasts; never a later one.
+
+    The commands that this closed; None when that binding didn't last any more.
+    """
     if not db.changed(_Q["end_binding"], (device_id, generation)):
-        return False
+        return None
     db.run(_Q["close_binding_history"], (now, device_id, generation))
     db.run(_Q["end_tokens"], (now, device_id, generation))
     db.run(_Q["touch_device"], (now, device_id))
     device = devices.get_any(db, device_id)
-    close_open(db, device_id, "device_unbound", "The device was unbound.", now)
+    closed = close_open(db, device_id, "device_unbound", "The device was unbound.", now)
     _append(db, "device.unbound", device, now)
-    return True
+    return closed
 
 
 def lasts(db: Db, device_id: str, generation: int) -> bool:

@@ -23,14 +23,15 @@ def next_due(db: Db) -> int | None:
 
 
 def expire_batch(db: Db, now: int) -> list[str]:
-    """Expires up to BATCH due commands, those longest due first; their ids."""
+    """Expires up to BATCH due commands, those longest due first; the ids of all that this closed."""
     rows = [CommandRow(*row) for row in db.all(_Q["due"], (now, BATCH))]
     for row in rows:
         _expire(db, row, now)
+    closed: list[str] = []
     for row in rows:  # only now: the end of a binding cancels what is open, and all of these had expired before
         if lifecycle.ends_binding_on_expiry(row.type, row.status):
-            bindings.end_generation(db, row.device_id, row.generation, now)
-    return [row.id for row in rows]
+            closed += bindings.end_generation(db, row.device_id, row.generation, now) or ()
+    return [row.id for row in rows] + closed
 
 
 def settle(db: Db, now: int) -> None:

@@ -59,5 +59,8 @@ def _merge(into: StateDelta, newer: StateDelta) -> None:
         if value is not None:
             setattr(into, name, value)
     if newer.rec_said:
+        same = newer.rec_id == into.rec_id
         for name in _RECORDING:
-            setattr(into, name, getattr(newer, name))
+            value = getattr(newer, name)
+            if value is not None or not same:
+                setattr(into, name, value)

@@ -92,12 +92,12 @@ def _land(db: Db, row: CommandRow, incoming: IncomingReport, verdict: Verdict, n
         reported_at=now,
         evidence=word.evidence,
     )
-    unbound = _follow(db, moved, incoming, now)
-    return Reported(moved, "accepted", unbound)
+    closed = _follow(db, moved, incoming, now)
+    return Reported(moved, "accepted", closed is not None, closed or ())
 
 
-def _follow(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> bool:
-    """What follows from a landed word for the device itself; whether it ended the binding."""
+def _follow(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> tuple[str, ...] | None:
+    """What follows from a landed word for the device itself; where it ended the binding, the commands this closed."""
     if row.type == "start_recording" and row.status == "executed":
         _recording_began(db, row, incoming, now)
     elif row.type == "stop_recording" and (row.status == "executed" or row.error_code == Failure.NOT_RECORDING):
@@ -105,7 +105,7 @@ def _follow(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> bool
         states.recording_ended(db, row.device_id, None, incoming.word.evidence, now)
     elif row.type == "factory_reset" and row.status == "executed":
         return bindings.end_generation(db, row.device_id, row.generation, now)
-    return False
+    return None
 
 
 def _recording_began(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> None:

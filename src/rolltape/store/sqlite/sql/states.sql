@@ -24,11 +24,16 @@ UPDATE devices SET firmware_version = :firmware_version, updated_at = :now
 WHERE id = :device_id AND firmware_version IS NOT :firmware_version
 
 -- name: says_recording
+-- A start may have been reported without its recording's id: then the recording that is named now is that one.
 UPDATE device_states
-SET rec_until = CASE WHEN rec_id = :rec_id AND rec_active = 1 THEN rec_until ELSE :rec_until END,
+SET rec_until = CASE WHEN rec_active = 1 AND (rec_id = :rec_id OR rec_id IS NULL AND :rec_initiated_by IS NOT 'local')
+                     THEN rec_until ELSE :rec_until END,
     rec_active = 1, rec_id = :rec_id,
-    rec_started_at = coalesce(:rec_started_at, CASE WHEN rec_id = :rec_id THEN rec_started_at END),
-    rec_initiated_by = coalesce(:rec_initiated_by, CASE WHEN rec_id = :rec_id THEN rec_initiated_by END, 'local'),
+    rec_started_at = coalesce(:rec_started_at,
+                              CASE WHEN rec_id = :rec_id OR rec_active = 1 AND rec_id IS NULL THEN rec_started_at END),
+    rec_initiated_by = coalesce(:rec_initiated_by,
+                                CASE WHEN rec_id = :rec_id OR rec_active = 1 AND rec_id IS NULL THEN rec_initiated_by END,
+                                'local'),
     rec_as_of = :rec_as_of, rec_evidence = :rec_evidence
 WHERE device_id = :device_id AND coalesce(rec_as_of, 0) <= :rec_as_of
 

@@ -1,0 +1,96 @@
+"""The bytes in docs/grants.md and docs/protocol.md are what the code makes and takes."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rolltape.codes import Failure
+from rolltape.testing.grant_vectors import HMAC, PUBLIC, claims, token
+from rolltape.wire.command import Pending, Report
+from rolltape.wire.grant import jwk, un_b64url
+from rolltape.wire.heartbeat import Heartbeat, HeartbeatAnswer
+from rolltape.wire.recording import CreateRecording, UploadComplete, UploadUrlRequest
+from rolltape.wire.replay import ReplayRecord
+
+DOCS = Path(__file__).parents[2] / "docs"
+GRANTS = (DOCS / "grants.md").read_text("utf-8")
+PROTOCOL = (DOCS / "protocol.md").read_text("utf-8")
+SHAPES = {
+    shape.__name__: shape
+    for shape in (
+        Heartbeat,
+        HeartbeatAnswer,
+        Pending,
+        Report,
+        CreateRecording,
+        UploadUrlRequest,
+        UploadComplete,
+    )
+}
+EXAMPLES = re.findall(r"<!-- shape: (\w+) -->\n```json\n(.*?)```", PROTOCOL, re.DOTALL)
+
+
+def example(name: str) -> str:
+    """The block of docs/grants.md with that name."""
+    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", GRANTS, re.DOTALL)
+    assert found is not None, name
+    return found[1].strip()
+
+
+def test_the_worked_grant_is_the_one_that_the_code_makes() -> None:
+    made = token(claims())
+    head, body, signature = made.split(".")
+    assert example("token") == made
+    assert example("header").encode() == un_b64url(head)
+    assert example("claims").encode() == un_b64url(body)
+    assert bytes.fromhex(example("signature")) == un_b64url(signature)
+    assert msgspec.json.decode(example("jwk")) == jwk(PUBLIC)
+    assert f"The grant, {len(made)} characters" in GRANTS
+    assert example("hs256") == token(claims(), HMAC)
+
+
+def test_the_replay_records_are_the_ones_that_the_code_writes() -> None:
+    first = ReplayRecord().mark(1000)
+    second = first.mark(1002)
+    shown = {
+        "a new device": ReplayRecord(),
+        "1000 was used": first,
+        "1002 was used": second,
+        "a stop with 1005 was seen": second.saw_stop(1005),
+    }
+    for what, record in shown.items():
+        assert f"| {what} | {fields(record)} |" in GRANTS
+    assert fields(ReplayRecord().raised_to(2000)) in GRANTS
+    last = shown["a stop with 1005 was seen"]
+    assert [last.used(seq) for seq in (1001, 1000, 1002, 874, 875)] == [False, True, True, True, False]
+
+
+def fields(record: ReplayRecord) -> str:
+    """The three fields in hex, as the page shows them."""
+    data = record.to_bytes().hex()
+    return f"`{data[:16]}` `{data[16:48]}` `{data[48:]}`"
+
+
+@pytest.mark.parametrize(("shape", "text"), EXAMPLES, ids=[f"{i}-{name}" for i, (name, _) in enumerate(EXAMPLES)])
+def test_an_example_of_the_protocol_is_what_the_wire_takes(shape: str, text: str) -> None:
+    value = msgspec.json.decode(text, type=SHAPES[shape])
+    said = set(msgspec.json.decode(text))
+    assert said <= set(SHAPES[shape].__struct_fields__)
+    assert isinstance(value, SHAPES[shape])
+
+
+def test_every_shape_has_an_example() -> None:
+    assert {name for name, _ in EXAMPLES} == set(SHAPES)
+
+
+def test_the_offer_in_the_protocol_carries_the_worked_grant() -> None:
+    pending = next(text for name, text in EXAMPLES if name == "Pending")
+    assert msgspec.json.decode(pending, type=Pending).commands[0].grant_token == token(claims())
+
+
+def test_the_protocol_names_every_failure_code_and_no_other() -> None:
+    table = PROTOCOL.split("Failure codes:")[1].split("### Report")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(str(code) for code in Failure)
