@@ -2,23 +2,30 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from rolltape.testing.script_server import ScriptServer
+from rolltape.clock import SystemClock
+from rolltape import Client
+from rolltape.testing.process import make_key, running_server
+from rolltape.wire.command import Command
 from tests.e2e.recorder_process import RecorderProcess
 from tests.e2e.recorder_rig import samples_of
 
 KILLS = 50
 SEED = 20_300_101
 ENDED = {"executed", "failed"}
+CLOCK = SystemClock()
 
 
 def test_fifty_kills_lose_no_report_no_sound_and_do_nothing_twice(tmp_path: Path) -> None:
     random = Random(SEED)
-    with ScriptServer() as server:
-        recorder = RecorderProcess(server.url, server.token, tmp_path / "state")
-        flow = Flow(server, Random(SEED + 1))
+    with running_server(tmp_path / "data") as server, Client(server.url, make_key(tmp_path / "data")["key"]) as client:
+        device = client.devices.register("kill-1").id
+        bound = client.devices.bind(device, client.end_users.create("kill").id)
+        recorder = RecorderProcess(server.url, bound.device_token, tmp_path / "state")
+        flow = Flow(client, device, Random(SEED + 1))
         recorder.start()
         flow.start()
         for _ in range(KILLS):
@@ -26,54 +33,72 @@ def test_fifty_kills_lose_no_report_no_sound_and_do_nothing_twice(tmp_path: Path
             recorder.kill()
             recorder.start()
         flow.end()
-        server.wait_until(lambda: all(c.status in ENDED for c in server.commands.values()), "every report", 30)
-        server.wait_until(lambda: all(r.complete for r in server.recordings.values()), "every upload", 30)
+        until(lambda: all(c.status in ENDED for c in client.commands.list(device)), "every report")
+        until(lambda: all(r.status == "uploaded" for r in client.recordings.list(device_id=device)), "every upload")
         assert recorder.end() == 0, recorder.log
-    assert "fault" not in recorder.log
-    check_story(server)
+        assert "fault" not in recorder.log
+        check_story(client, device, tmp_path / "sound.ogg")
 
 
-def check_story(server: ScriptServer) -> None:
+def check_story(client: Client, device: str, file: Path) -> None:
     """What must be true of everything that the server has seen."""
-    made_by = Counter(r.body["command_id"] for r in server.recordings.values())
-    starts = [c for c in server.commands.values() if c.type == "start_recording"]
-    executed = {c.id for c in starts if c.status == "executed"}
-    assert len(executed) > KILLS // 5, Counter(c.error for c in starts)
+    commands = list(client.commands.list(device))
+    recordings = {recording.id: recording for recording in client.recordings.list(device_id=device)}
+    executed = {c.id for c in commands if c.type == "start_recording" and c.status == "executed"}
+    assert len(executed) > KILLS // 5, Counter(c.error.code for c in commands if c.error)
+    made_by = Counter(recording.command_id for recording in recordings.values())
     assert set(made_by) == executed
     assert set(made_by.values()) == {1}
-    for command in server.commands.values():
-        assert all(report["status"] == command.status for report in command.reports)
+    for recording in recordings.values():
+        client.recordings.download(recording.id, file)  # checks the hash
+        assert recording.duration_ms is not None
+        assert abs(len(samples_of(file.read_bytes())) // 48 - recording.duration_ms) <= 1
+        file.unlink()
+    for command in commands:
         if command.status == "executed":
-            assert command.result is not None
-            upload = server.recordings[command.result["recording_id"]]
-            assert upload.complete is not None
-            assert len(samples_of(upload.data)) // 48 >= upload.complete["duration_ms"] - 1
-            if command.type == "stop_recording":
-                assert command.result["duration_ms"] == upload.complete["duration_ms"]
+            check_result(command, recordings[(command.result or {})["recording_id"]].duration_ms)
+
+
+def check_result(command: Command, duration_ms: int | None) -> None:
+    """A stop said how long the recording was that arrived."""
+    if command.type == "stop_recording":
+        assert command.result is not None
+        assert command.result["duration_ms"] == duration_ms
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
+    """Ask until it holds."""
+    end = CLOCK.monotonic() + seconds
+    pause = threading.Event()
+    while not holds():
+        assert CLOCK.monotonic() < end, f"in vain: {what}"
+        pause.wait(0.2)
 
 
 class Flow(threading.Thread):
     """Starts and stops, one after another, as fast as the recorder takes them."""
 
-    def __init__(self, server: ScriptServer, random: Random) -> None:
+    def __init__(self, client: Client, device: str, random: Random) -> None:
         super().__init__(daemon=True)
-        self._server = server
+        self._client = client
+        self._device = device
         self._random = random
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.is_set():
-            start = self._server.command("start_recording", {"max_duration_sec": self._random.choice([1, 5])})
-            self._until_ended(start.id)
+            self._send("start_recording", {"max_duration_sec": self._random.choice([1, 5])})
             self.over.wait(self._random.uniform(0.0, 0.5))
-            stop = self._server.command("stop_recording")
-            self._until_ended(stop.id)
+            self._send("stop_recording", None)
 
     def end(self) -> None:
         """No more commands."""
         self.over.set()
-        self.join(20)
+        self.join(30)
+        assert not self.is_alive()
 
-    def _until_ended(self, command_id: str) -> None:
-        command = self._server.commands[command_id]
-        self._server.wait_until(lambda: command.status in ENDED or self.over.is_set(), command.type, 20)
+    def _send(self, type: str, params: dict[str, int] | None) -> None:
+        command = self._client.commands.create(self._device, type, params=params, wait=2)  # type: ignore[arg-type]
+        while command.status not in ENDED and not self.over.is_set():
+            command = self._client.commands.get(self._device, command.id)
+            self.over.wait(0.05)

@@ -1,6 +1,7 @@
 """Who the recorder is: learned once for a token, kept over a restart, with two tokens while one is fresh."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,8 @@ def test_public_keys_replace_those_held_and_outlive_a_restart(tmp_path: Path) ->
 def test_a_broken_jwks_changes_nothing(tmp_path: Path) -> None:
     ring = KeyRing(identity(tmp_path), None, None)
     ring.take({"keys": [jwk(PUBLIC)]})
-    wrong: list[dict[str, Any]] = [{}, {"keys": []}, {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "!"}]}):
+    wrong: list[dict[str, Any]] = [{}, {"keys": []}, {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "!"}]}]
+    for broken in wrong:
         with pytest.raises(ValueError, match=r".+"):
             ring.take(broken)
     assert list(ring.keys) == [KID]

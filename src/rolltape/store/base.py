@@ -114,7 +114,7 @@ class CommandStore(Protocol):
     async def offer(
         self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
     ) -> tuple[list[CommandRow], bool]:
-        """Pending commands, marked as offered on `route`, and whether more wait. A reset, then stops, the rest by `seq`.
+        """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
         With `quiet_since`, only those that this route (poll or relay) has not offered after that time.
         """
@@ -283,6 +283,10 @@ class AccountStore(Protocol):
 
 class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, Protocol):
     """All of it, and its life."""
+
+    async def gauges(self, now: int) -> dict[str, int]:
+        """Counts over all tenants, for an operator's graphs: `devices_bound`, `devices_online`, `commands_open`."""
+        ...
 
     def alive(self) -> bool:
         """Whether the database answers: for /health."""

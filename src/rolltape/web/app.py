@@ -29,6 +29,7 @@ class RawEndpoint:
         self.operation = operation
         self._handler = handler
         self._app = shared.app
+        self._requests = shared.requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, path: dict[str, str], request_id: str) -> None:
         started = False
@@ -37,6 +38,7 @@ class RawEndpoint:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._requests[self.operation.name, message["status"]] += 1
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode("ascii"))]
             await send(message)
 

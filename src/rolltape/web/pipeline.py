@@ -76,14 +76,17 @@ class Endpoint:
             result = await self._answer(call)
             status, headers, body = self._encoded(result, call)
         except Problem as problem:
+            status = STATUS[problem.code]
             await send_problem(send, problem, request_id, call.limits)
         except ClientGone:
             return
         except Exception as error:  # the last line: no exception's text reaches a client
+            status = STATUS[INTERNAL.code]
             log_unexpected(error, self.operation.name, request_id)
             await send_problem(send, INTERNAL, request_id, call.limits)
         else:
             await send_whole(send, status, headers, body)
+        self._shared.requests[self.operation.name, status] += 1
 
     async def _answer(self, call: Call[Any, Any]) -> object:
         if len(call.headers) != len(call.scope["headers"]):

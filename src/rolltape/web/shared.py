@@ -1,5 +1,6 @@
 """What all operations of one server share."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rolltape.web.limits import RateLimiter
@@ -7,6 +8,10 @@ from rolltape.web.waiting import Holds
 
 if TYPE_CHECKING:
     from rolltape.service.context import Services
+
+
+RequestCounts = Counter[tuple[str, int]]
+"""Answers given, by operation and status."""
 
 
 class Shared:
@@ -19,5 +24,6 @@ class Shared:
         self.device_rate = RateLimiter(device_rate)
         self.poll_rate = RateLimiter(device_rate)
         self.holds = Holds()
+        self.requests: RequestCounts = Counter()
         self.document = b"{}"
         self.ready = True

@@ -54,9 +54,8 @@ def serve(settings: Settings) -> int:
         stream=sys.stderr, level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            with sole_server(settings.data):
-                return runner.run(_serve(settings))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
+            return runner.run(_serve(settings))
     except (Occupied, BrokenKey, ValueError, OSError, apsw.Error) as error:
         sys.stderr.write(f"rolltape serve could not start: {error}\n")
         return 1

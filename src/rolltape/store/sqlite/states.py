@@ -61,6 +61,13 @@ def mark_offline(db: Db, now: int, limit: int) -> int:
     return len(gone)
 
 
+def gauges(db: Db, now: int) -> dict[str, int]:
+    """Counts over all tenants."""
+    row = db.one(_Q["gauges"], {"now": now})
+    assert row is not None
+    return {"devices_bound": row[0], "devices_online": row[1], "commands_open": row[2]}
+
+
 def _append(db: Db, type_: str, device_id: str, now: int) -> None:
     device = devices.get_any(db, device_id)
     events.append(db, type_, views.device(device, now), now=now, tenant_n=device.tenant_n, device_id=device_id)

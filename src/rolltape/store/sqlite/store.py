@@ -263,6 +263,11 @@ class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecording
         self._at = Connections(folder)
         self._states = PendingStates(self._at)
 
+    async def gauges(self, now: int) -> dict[str, int]:
+        await self._states.flush()
+        await self._at.settle(now)
+        return await self._at.read_beside(states.gauges, now)
+
     def alive(self) -> bool:
         try:
             return self._at.read(lambda db: db.one("SELECT 1") == (1,))

@@ -66,3 +66,8 @@ SELECT device_id FROM device_states WHERE online = 1 AND online_until <= ? LIMIT
 
 -- name: mark_offline
 UPDATE device_states SET online = 0 WHERE device_id = ?
+
+-- name: gauges
+SELECT (SELECT count(*) FROM device_bindings WHERE end_user_id IS NOT NULL),
+       (SELECT count(*) FROM device_states WHERE online = 1 AND online_until > :now),
+       (SELECT count(*) FROM commands WHERE status IN ('pending', 'delivered'))
