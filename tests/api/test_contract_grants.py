@@ -20,6 +20,7 @@ def world(tmp_path: Any) -> Iterator[ContractWorld]:
 
 def rotate(world: ContractWorld) -> str:
     """A new grant key, as an operator makes one beside the server; its id."""
+    world.pass_time(1)
     row = world.web.app.vault.new_signing_key(world.clock.now_ms())
     db = connect(world.web.app.config.data)
     with transaction(db):
@@ -29,7 +30,6 @@ def rotate(world: ContractWorld) -> str:
     async def take() -> None:
         world.web.app.vault.load_signing_keys(world.web.app.store.signing_keys())
 
-    world.pass_time(1)
     world.web.run(take())
     return row.kid
 

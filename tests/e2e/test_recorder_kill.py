@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from rolltape.clock import SystemClock
 from rolltape import Client
+from rolltape.clock import SystemClock
 from rolltape.testing.process import make_key, running_server
 from rolltape.wire.command import Command
 from tests.e2e.recorder_process import RecorderProcess

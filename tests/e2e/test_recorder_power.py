@@ -12,6 +12,7 @@ from rolltape.recorder.replay_file import ReplayFile
 from rolltape.recorder.tapes import Tape, Tapes
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.testing.script_server import ScriptCommand, ScriptServer
+from rolltape.wire.replay import ReplayRecord
 from tests.e2e.recorder_rig import recorder_of, recording_of, samples_of, started, stopped
 
 
@@ -154,6 +155,16 @@ def test_a_grant_that_was_obeyed_is_refused_after_a_reboot_and_without_the_journ
         with recorder:
             assert server.wait_status(start, "failed").error == "grant_replayed"
         assert recorder.microphone.opened == 1
+
+
+def test_a_grant_is_marked_on_the_disk_before_the_microphone_opens(tmp_path: Path) -> None:
+    with known_recorder(tmp_path) as (server, recorder):
+        file = tmp_path / "state" / "replay"
+        seen: list[ReplayRecord] = []
+        recorder.microphone.when_opened = lambda: seen.append(ReplayRecord.from_bytes(file.read_bytes()[:32]))
+        with recorder:
+            start = started(server, max_duration_sec=1)
+        assert [record.used(start.seq) for record in seen] == [True]
 
 
 def test_two_recorders_never_run_on_one_folder(tmp_path: Path) -> None:

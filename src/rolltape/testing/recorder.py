@@ -36,12 +36,14 @@ class FakeMicrophone:
         self.unplugged = False
         self.silent = False
         self.opened = 0
+        self.when_opened: Callable[[], object] = lambda: None
         self._clock = SystemClock()
 
     def listen(self, stop: threading.Event) -> Iterator[AudioFrame]:
         if self.broken:
             raise MicrophoneGone("the fake microphone is broken")
         self.opened += 1
+        self.when_opened()
         began = self._clock.monotonic()
         for number in range(10**9):
             if stop.wait(max(0.0, began + (number + 1) * FRAME_SAMPLES / SAMPLE_RATE - self._clock.monotonic())):

@@ -1,0 +1,66 @@
+"""What devices say of themselves: kept at once, written in batches, seen by every read. See DeviceStore."""
+
+from rolltape.store.inputs import DeviceFilter, Position, StateDelta
+from rolltape.testing.store_suite.house import NOW, House, Promises, on_a_store
+
+UNTIL = NOW + 180_000
+TOP = Position(2**62, 100)
+
+
+class StatePromises(Promises):
+    """What a device doesn't say leaves what it said before."""
+
+    @on_a_store
+    async def test_what_was_said_is_read_at_once_and_merged(self, at: House) -> None:
+        device = await at.device()
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, battery_percent=80, flags=3, seen_at=NOW))
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL + 1, battery_percent=0, seen_at=NOW + 1))
+        row = await at.store.get_device(at.tenant_n, device)
+        assert (row.battery_percent, row.flags, row.online_until) == (0, 3, UNTIL + 1)
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, flags=4, seen_at=NOW + 2))
+        await at.store.flush_states()
+        row = await at.store.get_device(at.tenant_n, device)
+        assert (row.battery_percent, row.flags, row.online_until) == (0, 4, UNTIL + 1)
+
+    @on_a_store
+    async def test_the_next_contact_is_known_before_it_is_written_and_after(self, at: House) -> None:
+        device = await at.device()
+        assert at.store.expected_at(device) is None
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, next_contact_at=NOW + 60_000, seen_at=NOW))
+        assert at.store.expected_at(device) == NOW + 60_000
+        await at.store.flush_states()
+        assert at.store.device_facts(at.tenant_n, device).next_contact_at == NOW + 60_000
+
+    @on_a_store
+    async def test_a_device_is_online_until_it_has_been_silent_too_long(self, at: House) -> None:
+        device, other = await at.device(), await at.device()
+        for id_, until in ((device, UNTIL), (other, UNTIL + 5)):
+            at.store.note_state(id_, StateDelta(at.tenant_n, until, seen_at=NOW))
+        online = await at.store.list_devices(at.tenant_n, DeviceFilter(online=True), TOP, UNTIL - 1)
+        assert {row.id for row in online} == {device, other}
+        assert await at.store.mark_offline(UNTIL - 1, 10) == 0
+        assert await at.store.mark_offline(UNTIL, 10) == 1
+        assert await at.store.mark_offline(UNTIL, 10) == 0
+        offline = await at.store.list_devices(at.tenant_n, DeviceFilter(online=False), TOP, UNTIL)
+        assert [row.id for row in offline] == [device]
+
+    @on_a_store
+    async def test_a_recording_that_a_heartbeat_names_runs_until_one_says_otherwise(self, at: House) -> None:
+        device = await at.device()
+        says = StateDelta(at.tenant_n, UNTIL, rec_said=True, rec_as_of=NOW, rec_evidence="device", seen_at=NOW)
+        says.rec_id, says.rec_initiated_by = "rec_a", "remote"
+        at.store.note_state(device, says)
+        row = await at.store.get_device(at.tenant_n, device)
+        assert (row.rec_active, row.rec_id, row.rec_initiated_by) == (1, "rec_a", "remote")
+        idle = StateDelta(at.tenant_n, UNTIL, rec_said=True, rec_as_of=NOW + 1, rec_evidence="device", seen_at=NOW + 1)
+        at.store.note_state(device, idle)
+        assert (await at.store.get_device(at.tenant_n, device)).rec_active == 0
+
+    @on_a_store
+    async def test_counts_are_of_one_tenant(self, at: House) -> None:
+        device, _ = await at.device(), await at.unbound()
+        full = StateDelta(at.tenant_n, UNTIL, battery_percent=14, storage_used_mb=91, storage_total_mb=100, seen_at=NOW)
+        at.store.note_state(device, full)
+        await at.create(device)
+        assert await at.store.device_counts(at.tenant_n, NOW) == (2, 1, 1, 0, 1, 1, 1)
+        assert await at.store.device_counts(at.other_tenant_n, NOW) == (0, 0, 0, 0, 0, 0, 0)

@@ -1,0 +1,58 @@
+"""Every route keeps the same promises."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from rolltape.testing.delivery_suite import DeliverySuite
+from tests.api.contract_world import ContractWorld, open_contract
+from tests.conformance.delivery_rigs import (
+    HeartbeatRig,
+    LongPollRig,
+    PollRig,
+    RelayedHeartbeatRig,
+    RelayingBackendRig,
+    Rig,
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web")) as world:
+        yield world
+
+
+class TestHeartbeat(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return HeartbeatRig(world)
+
+
+class TestHeartbeatWithSharedSecrets(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return HeartbeatRig(world, grant_alg="HS256")
+
+
+class TestPoll(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return PollRig(world)
+
+
+class TestLongPoll(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return LongPollRig(world)
+
+
+class TestRelayingBackend(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayingBackendRig(world)
+
+
+class TestRelayedHeartbeat(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayedHeartbeatRig(world)

@@ -1,0 +1,60 @@
+"""The SQLite store keeps the promises of every store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from rolltape.store.sqlite import accounts
+from rolltape.store.sqlite.database import Db, connect, migrate, transaction
+from rolltape.store.sqlite.store import SqliteStore
+from rolltape.testing.store_suite import House, Ready, StoreSuite
+from rolltape.testing.store_suite.house import NOW
+
+PROJECTS = ("proj_mine", "proj_other")
+
+
+def _tenants(db: Db) -> list[int]:
+    migrate(db)
+    with transaction(db):
+        if not accounts.projects(db):
+            for id_ in PROJECTS:
+                accounts.create_project(db, id_, id_, NOW)
+    return [accounts.tenant_n(db, id_, "test") for id_ in PROJECTS]
+
+
+@asynccontextmanager
+async def _open(folder: Path) -> AsyncIterator[Ready]:
+    db = connect(folder)
+    try:
+        mine, other = _tenants(db)
+    finally:
+        db.conn.close()
+    store = SqliteStore(folder)
+    try:
+        yield Ready(store, mine, other, PROJECTS[0])
+    finally:
+        await store.close()
+
+
+class TestSqliteStore(StoreSuite):
+    def make_store(self, folder: Path) -> AbstractAsyncContextManager[Ready]:
+        return _open(folder)
+
+    def test_a_token_that_comes_again_is_one_event(self, tmp_path: Path) -> None:
+        """There is no list of a device's own events yet, so this looks into the file."""
+
+        async def run() -> None:
+            async with self.make_store(tmp_path) as ready:
+                at = House(ready)
+                device = await at.unbound()
+                await at.bind(device, token=bytes(32))
+                await at.store.add_token(at.tenant_n, device, 1, b"1" * 32, NOW)
+                await at.store.use_token(at.token(b"1" * 32), NOW)
+                for _ in range(3):
+                    await at.store.note_token_reuse(at.token(bytes(32)), NOW)
+
+        asyncio.run(run())
+        db = connect(tmp_path, readonly=True)
+        assert db.one("SELECT count(*) FROM events WHERE type = 'device.token_reused'") == (1,)
+        db.conn.close()
