@@ -44,7 +44,6 @@ class ContractWorld:
         async def waits() -> None:
             while not self.web.app.wakeups.anyone(topic):
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0.01)
 
         self.web.run(waits())
         return answer
@@ -77,6 +76,7 @@ class ContractWorld:
 
     def all_events(self, type_: str, device_id: str | None = None) -> list[dict[str, Any]]:
         """The data of all events of a type, oldest first, as they are stored."""
+
         async def look() -> list[tuple[str, str | None]]:
             reader = self.web.app.store._at.reader  # type: ignore[attr-defined]
             return list(reader.all("SELECT data, device_id FROM events WHERE type = ? ORDER BY n", (type_,)))
@@ -173,7 +173,7 @@ def claims(grant: str) -> dict[str, Any]:
 
 def header(grant: str) -> dict[str, Any]:
     """The header of a grant."""
-    said: dict[str, Any] = json.loads(un_b64url(grant.split(".")[0]))
+    said: dict[str, Any] = json.loads(un_b64url(grant.split(".", maxsplit=1)[0]))
     return said
 
 

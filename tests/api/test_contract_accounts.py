@@ -77,7 +77,7 @@ def test_a_key_can_not_give_more_than_it_has(world: ContractWorld) -> None:
 def test_a_key_that_can_not_be_is_400(world: ContractWorld, body: dict[str, Any], param: str) -> None:
     answer = world.call("POST", "/v1/keys", json=body)
     assert is_refused(answer, 400, Code.INVALID_REQUEST)
-    assert answer.json()["error"]["param"].startswith(param.split("[")[0])
+    assert answer.json()["error"]["param"].startswith(param.split("[", maxsplit=1)[0])
 
 
 def test_a_revoked_key_is_401_at_once_and_gone_from_the_list(world: ContractWorld) -> None:

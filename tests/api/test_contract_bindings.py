@@ -180,7 +180,12 @@ def test_a_reset_is_a_command_that_cancels_all_others_and_keeps_the_generation(d
     world, open_ = device.world, [device.command(type_)["id"] for type_ in ("trigger_upload", "stop_recording")]
     answer = world.call("POST", f"{device.path}/reset")
     reset = answer.json()
-    assert (answer.status_code, reset["type"], reset["status"], reset["params"]) == (201, "factory_reset", "pending", {})
+    assert (answer.status_code, reset["type"], reset["status"], reset["params"]) == (
+        201,
+        "factory_reset",
+        "pending",
+        {},
+    )
     assert seconds_between(reset["created_at"], reset["expires_at"]) == 7 * DAY
     assert claims(reset["grant_token"])["type"] == "factory_reset"
     assert [device.read(id_)["status"] for id_ in open_] == ["cancelled"] * 2

@@ -10,10 +10,10 @@ from rolltape.wire.times import iso
 from tests.api.contract_world import BoundDevice, ContractWorld, claims, open_contract, seconds_between
 from tests.api.web_world import is_refused
 
-FIELDS = set(
-    "id device_id type status params grant_token result error expires_at delivered_at executed_at created_at "
-    "reported_at may_still_run_until delivery".split()
-)
+FIELDS = {
+    "id", "device_id", "type", "status", "params", "grant_token", "result", "error", "expires_at", "delivered_at",
+    "executed_at", "created_at", "reported_at", "may_still_run_until", "delivery",
+}  # fmt: skip
 START_DEFAULTS = {"max_duration_sec": 3600, "upload_immediately": True}
 
 
@@ -39,7 +39,7 @@ def test_a_new_command_is_pending_with_all_its_fields(device: BoundDevice) -> No
     assert set(command) == FIELDS
     assert (command["device_id"], command["type"], command["status"]) == (device.id, "start_recording", "pending")
     assert command["params"] == START_DEFAULTS
-    names = "result error delivered_at executed_at reported_at may_still_run_until".split()
+    names = ("result", "error", "delivered_at", "executed_at", "reported_at", "may_still_run_until")
     assert [command[name] for name in names] == [None] * 6
     assert command["delivery"] == {
         "route": None, "offers": 0, "last_offered_at": None, "next_contact_at": None, "evidence": None
@@ -50,7 +50,8 @@ def test_a_new_command_is_pending_with_all_its_fields(device: BoundDevice) -> No
 
 @pytest.mark.parametrize("type_", ["stop_recording", "trigger_upload"])
 def test_the_other_types_take_no_params(device: BoundDevice, type_: str) -> None:
-    for params in (None, {}):
+    nothing: list[Any] = [None, {}]
+    for params in nothing:
         assert create(device, type=type_, params=params).json()["params"] == {}
     for name in ("max_duration_sec", "upload_immediately", "metadata"):
         answer = create(device, type=type_, params={name: 1, "zzz": 2})
@@ -139,9 +140,8 @@ def test_over_100_open_commands_only_stops_and_resets_are_taken(device: BoundDev
 
 
 def test_a_stop_clears_the_way(device: BoundDevice) -> None:
-    first, start, stop, upload = (
-        device.command(type_)["id"] for type_ in ("start_recording", "start_recording", "stop_recording", "trigger_upload")
-    )  # fmt: skip
+    kinds = ("start_recording", "start_recording", "stop_recording", "trigger_upload")
+    first, start, stop, upload = (device.command(type_)["id"] for type_ in kinds)
     assert device.read(start)["status"] == "cancelled"  # the first stop did that
     device.command("start_recording")
     late = device.command("start_recording")["id"]
@@ -187,7 +187,7 @@ def test_another_devices_command_is_404(device: BoundDevice) -> None:
     other = device.world.device()
     command = other.command()["id"]
     for method, rest in [("GET", ""), ("DELETE", ""), ("GET", "/events"), ("POST", "/ack"), ("POST", "/report")]:
-        parts = {"json": {"status": "executed"}} if rest == "/report" else {}
+        parts: dict[str, Any] = {"json": {"status": "executed"}} if rest == "/report" else {}
         answer = device.world.call(method, f"{device.path}/commands/{command}{rest}", **parts)
         assert is_refused(answer, 404, Code.NOT_FOUND), rest
     assert other.read(command)["status"] == "pending"

@@ -11,11 +11,12 @@ from rolltape.wire.times import iso
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.api.web_world import is_refused
 
-FIELDS = set(
-    "id project_id binding_generation serial_number model name firmware_version status end_user_id connection online "
-    "battery_percent storage_used_mb storage_total_mb signal_strength_dbm last_heartbeat_at recording_state grant_alg "
-    "public_key metadata settings created_at updated_at".split()
-)
+FIELDS = {
+    "id", "project_id", "binding_generation", "serial_number", "model", "name", "firmware_version", "status",
+    "end_user_id", "connection", "online", "battery_percent", "storage_used_mb", "storage_total_mb",
+    "signal_strength_dbm", "last_heartbeat_at", "recording_state", "grant_alg", "public_key", "metadata", "settings",
+    "created_at", "updated_at",
+}  # fmt: skip
 PUBLIC_KEY = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 
 
@@ -185,7 +186,7 @@ def test_a_device_that_is_not_there_is_404_everywhere(world: ContractWorld) -> N
         ("POST", "/commands/cmd_1/ack"), ("GET", "/commands/cmd_1/events"), ("DELETE", "/commands/cmd_1"),
     ]:  # fmt: skip
         for id_ in ("dev_nobody", "eu_nobody", "dev_", "me"):
-            parts = {"json": {}} if method == "PATCH" else {}
+            parts: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
             assert is_refused(world.call(method, f"/v1/devices/{id_}{rest}", **parts), 404, Code.NOT_FOUND), rest
 
 

@@ -33,7 +33,9 @@ def test_health_says_exactly_what_it_should_and_needs_no_credential(world: WebWo
     assert world.call("GET", "/docs", "").headers["content-type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("value", [None, "", "Bearer", "Token abc", "Basic abc", "Bearer sk_test_unknown", "Bearer x y"])
+@pytest.mark.parametrize(
+    "value", [None, "", "Bearer", "Token abc", "Basic abc", "Bearer sk_test_unknown", "Bearer x y"]
+)
 def test_a_missing_malformed_or_unknown_credential_is_401(world: WebWorld, value: str | None) -> None:
     headers = {} if value is None else {"Authorization": value}
     assert is_refused(world.call("GET", "/v1/devices", "", headers=headers), 401, Code.UNAUTHORIZED)
@@ -66,8 +68,8 @@ def test_commands_need_the_scopes_of_devices(world: WebWorld) -> None:
         answer = world.call(*call, credential=world.reader)
         assert is_refused(answer, 403, Code.FORBIDDEN)
         assert answer.json()["error"]["details"] == {"needed": needed}
-    for path in (path, f"{path}/{command}", f"{path}/{command}/events"):
-        assert world.call("GET", path, world.reader).status_code == 200
+    for readable in (path, f"{path}/{command}", f"{path}/{command}/events"):
+        assert world.call("GET", readable, world.reader).status_code == 200
 
 
 def test_the_wrong_plane_is_403_and_told_what_is_needed(world: WebWorld) -> None:

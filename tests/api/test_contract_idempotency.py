@@ -65,7 +65,7 @@ def test_a_key_has_1_to_255_characters(device: BoundDevice, key: Any) -> None:
 
 
 def test_requests_are_compared_after_defaults_and_without_wait(device: BoundDevice) -> None:
-    spelled = {"params": {"upload_immediately": True, "max_duration_sec": 3600}, "ttl_seconds": 300}
+    spelled: dict[str, Any] = {"params": {"upload_immediately": True, "max_duration_sec": 3600}, "ttl_seconds": 300}
     first = create(device, idempotency_key="k", **spelled).json()["id"]
     assert replays(create(device, idempotency_key="k"), first)
     assert replays(create(device, idempotency_key="k", params={}), first)
@@ -160,7 +160,7 @@ def test_a_wait_ends_when_its_time_is_up_with_201_all_the_same(world: ContractWo
     path, body = f"{device.path}/commands?wait=5", {"type": "start_recording"}
     answer = world.pool.submit(world.call, "POST", path, json=body)
     while not (made := world.get(f"{device.path}/commands")["data"]):
-        pass
+        assert not answer.done()
     held_back = world.held("GET", f"{device.path}/commands/pending?wait=5", device.token, topic=made[0]["id"])
     assert held_back.result(10).json()["commands"][0]["id"] == made[0]["id"]
     assert not answer.done()

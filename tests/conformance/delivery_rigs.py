@@ -94,9 +94,10 @@ class LongPollRig(Rig):
         self.world.pass_time(QUIET_SEC)
         path = f"{self.device.path}/commands/pending?wait=1"
         answer = self.world.pool.submit(self.world.call, "GET", path, self.credential)
-        while not answer.done():
-            if self.world.web.app.wakeups.anyone(self.device.id):
-                self.world.pass_time(1)
+        while not answer.done() and not self.world.web.app.wakeups.anyone(self.device.id):
+            pass
+        self.world.pass_time(1)  # the poll knows by now when its time is up
+        answer.result(20)
         return list(answer.result().json()["commands"]) if answer.result().status_code == 200 else []
 
 

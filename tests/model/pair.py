@@ -73,6 +73,11 @@ class Pair:
         if self.model.settle():  # the end of a binding is the timer's; all else is seen without it
             self.world.expire()
 
+    def stand_still(self, seconds: float) -> None:
+        """Time goes by on the timer alone: the wall clock was set back meanwhile, and waits until it has caught up."""
+        self.world.clock.advance(seconds)
+        self.world.clock.step_wall(-seconds)
+
     def jump(self, where: str) -> None:
         """To when the next command expires (`due`), one ms `before` or one `after`."""
         due = self.model.next_due()

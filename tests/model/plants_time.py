@@ -177,4 +177,20 @@ PLANTS = (
         planting.function(bindings, "close_open", lambda right: lambda *facts, **named: ()),
         stories.report_by_an_old_token,
     ),
+    Plant(
+        5,
+        "a full queue refuses a stop",
+        planting.function(
+            commands,
+            "_check_room",
+            lambda right: lambda db, new, bound: right(db, replace(new, type="trigger_upload"), bound),
+        ),
+        stories.full_queue,
+    ),
+    Plant(
+        5,
+        "a queue takes one too many",
+        planting.function(commands, "MAX_OPEN", lambda most: most + 1),
+        stories.full_queue,
+    ),
 )

@@ -176,4 +176,16 @@ PLANTS = (
         ),
         stories.expires_while_delivered,
     ),
+    Plant(
+        3,
+        "an old stop ends a newer recording",
+        planting.sql("newer_start_ran", "n > ?", "n < ? AND 0"),
+        stories.old_stop_is_reported_late,
+    ),
+    Plant(
+        3,
+        "what a relay said wrongly goes on",
+        planting.function(reports, "_take_back", lambda right: lambda *facts: None),
+        stories.relay_was_wrong_that_it_records,
+    ),
 )

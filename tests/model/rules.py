@@ -69,11 +69,17 @@ class ModelCommand:
         }
 
 
+def _recording_in(command: ModelCommand) -> str | None:
+    """The recording that a result tells of."""
+    return None if command.result is None else command.result.get("recording_id")
+
+
 @dataclass
 class Running:
     """A recording that was started from afar, as far as the device said."""
 
     until: int
+    recording_id: str | None
 
 
 class Model:
@@ -284,6 +290,7 @@ class Model:
                 return 200, {"status": status}
             if not stronger:
                 return refused(409, "result_conflict", command.status)
+        self._take_back(command)
         command.result, command.error, command.evidence = result, error, evidence
         command.delivered_at = self.now if command.delivered_at is None else command.delivered_at
         command.reported_at = self.now
@@ -291,14 +298,23 @@ class Model:
         self._follow(command)
         return 200, {"status": status}
 
+    def _take_back(self, command: ModelCommand) -> None:
+        """A start that is said, on better evidence, not to have gone as it was told: that recording doesn't run."""
+        if command.type != "start_recording" or command.status != "executed" or self.running is None:
+            return
+        if command.generation == self.generation and self.running.recording_id == _recording_in(command):
+            self.running = None
+
     def _follow(self, command: ModelCommand) -> None:
         done = command.status == "executed"
         if command.type == "start_recording" and done:
             if command.generation == self.generation and command.seq >= self.last_obeyed_stop:
-                self.running = Running(self.now + command.longest_ms)
+                self.running = Running(self.now + command.longest_ms, _recording_in(command))
         elif command.type == "stop_recording" and (done or command.error == "not_recording"):
             self.last_obeyed_stop = max(self.last_obeyed_stop, command.seq)
-            self.running = None
+            newer = [c for c in self.commands if c.type == "start_recording" and c.seq > command.seq]
+            if command.generation == self.generation and all(c.status != "executed" for c in newer):
+                self.running = None
         elif command.type == "factory_reset" and done:
             self._end_binding(command.generation)
 

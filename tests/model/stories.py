@@ -251,6 +251,56 @@ def vanished_for_ever(p: Pair) -> None:
     p.check()
 
 
+def full_queue(p: Pair) -> None:
+    for _ in range(101):
+        p.create("trigger_upload")
+    p.create("stop_recording")
+    p.reset()
+
+
+def clock_stands_still(p: Pair) -> None:
+    n = p.create(ttl=5)
+    p.stand_still(60)
+    p.heartbeat()
+    p.acknowledge(n)
+
+
+def old_stop_is_reported_late(p: Pair) -> None:
+    stop = p.create("stop_recording")
+    p.acknowledge(stop)
+    p.report(p.create())
+    p.report(stop)
+    p.unbind()
+    p.create("stop_recording")
+    p.report(len(p.ids) - 1)
+    p.unbind()
+
+
+def stop_of_an_earlier_binding_is_reported_late(p: Pair) -> None:
+    stop = p.create("stop_recording")
+    p.unbind(force=True)
+    p.bind()
+    p.report(p.create())
+    p.report(stop, "old")
+    p.unbind()
+
+
+def relay_was_wrong_that_it_records(p: Pair) -> None:
+    n = p.create()
+    p.report(n, "key", result={"recording_id": "rec_a"})
+    p.unbind()
+    p.report(n, status="failed", code="storage_full")
+    p.unbind()
+
+
+def recording_ends_by_its_longest_time(p: Pair) -> None:
+    p.report(p.create(longest=60))
+    p.pass_time(59_999)
+    p.unbind()
+    p.pass_time(1)
+    p.unbind()
+
+
 STORIES: tuple[Story, ...] = tuple(
     value
     for value in list(globals().values())

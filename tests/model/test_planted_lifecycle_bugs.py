@@ -7,8 +7,11 @@ as it is, so what a planted one raises is the plant.
 from pathlib import Path
 
 import pytest
+from hypothesis import seed
+from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model import plants_time, plants_word
+from tests.model.machine import Lives, profile
 from tests.model.pair import Difference, Pair
 from tests.model.planting import Plant
 from tests.model.stories import STORIES, Story
@@ -39,6 +42,19 @@ def test_a_planted_bug_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         planted.plant(monkeypatch)
         with pytest.raises(Difference):
             _live(pair, planted.story)
+        monkeypatch.undo()
+
+
+RANDOM = tuple(next(plant for plant in PLANTS if plant.rule == rule) for rule in range(1, 8))
+
+
+@pytest.mark.parametrize("planted", RANDOM, ids=lambda planted: f"rule {planted.rule}: {planted.name}")
+def test_random_lives_meet_a_planted_bug_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: Plant) -> None:
+    with open_world(tmp_path) as world:
+        lives = seed(3)(type("Lives", (Lives,), {"world": world}))
+        planted.plant(monkeypatch)
+        with pytest.raises(Difference):
+            run_state_machine_as_test(lives, settings=profile(60, 40, shrink=False))
         monkeypatch.undo()
 
 

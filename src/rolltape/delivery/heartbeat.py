@@ -47,6 +47,7 @@ async def heartbeat(app: Services, who: Principal, device_id: str, body: Heartbe
     app.store.note_state(device_id, delta)
     held = facts.held if body.grant_kids is None else await _confirm_keys(app, device_id, facts, body.grant_kids)
     floor = await app.store.raise_seq_floor(device_id) if body.replay_state_lost else None
+    now = app.clock.now_ms()  # a thousand reports may have taken their time
     offers, more = await _offers(app, who, device_id, facts, held, now)
     return HeartbeatAnswer(
         status="ok",

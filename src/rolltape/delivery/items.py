@@ -12,6 +12,7 @@ from rolltape.wire.command import ReportItem, Status
 from rolltape.wire.common import Reason
 from rolltape.wire.heartbeat import AckAnswer, ResultAnswer
 from rolltape.wire.ids import is_id
+from rolltape.wire.values import check_values, is_suspect, read_any
 
 _decode_id = msgspec.json.Decoder(str).decode
 _decode_report = msgspec.json.Decoder(ReportItem).decode
@@ -22,8 +23,9 @@ _SHOWN_ID = 128
 async def take_acks(
     app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
 ) -> list[AckAnswer]:
-    """Go or no-go for each, in their order."""
-    return [await _ack(app, who, device_id, item, now) for item in items]
+    """Go or no-go for each. They are taken in their order, and share their commits."""
+    tasks = [asyncio.ensure_future(_ack(app, who, device_id, item, now)) for item in items]
+    return list(await asyncio.gather(*tasks))
 
 
 async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> AckAnswer:
@@ -56,8 +58,12 @@ async def take_results(
 async def _result(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> ResultAnswer:
     try:
         body = _decode_report(item)
+        if is_suspect(item):
+            check_values(read_any(item))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         return _refused(_id_in(item), Code.INVALID_REQUEST, f"This report can't be read: {error}.", None)
+    except Problem as problem:
+        return _refused(_id_in(item), problem.code, problem.message, None)
     if not is_id("cmd", body.id):
         return _refused(body.id[:_SHOWN_ID], Code.NOT_FOUND, "This is not the id of a command.", None)
     try:

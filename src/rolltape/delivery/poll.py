@@ -18,31 +18,21 @@ LOOK_AGAIN_SECONDS = 10.0
 async def pending(app: Services, who: Principal, device_id: str, *, wait: float) -> Pending:
     """What waits for the device, now or within `wait` seconds. Raises Problem: token_revoked, not_found."""
     require_bound(who)
-    generation, alg, held = _facts(app, who, device_id)
     until = app.clock.monotonic() + wait
     with app.wakeups.signal(device_id) as changed:
         while True:
             changed.clear()
             now = app.clock.now_ms()
             presence.touch(app, who, now)
-            offers, more = await _look(app, who, device_id, generation, alg, held, now, quiet=wait > 0)
+            offers, more = await _look(app, who, device_id, now, quiet=wait > 0)
             left = until - app.clock.monotonic()
             if offers or left <= 0 or app.draining or _is_over(app, who):
                 return Pending(commands=offers, more=more, server_time=iso(app.clock.now_ms()))
             await app.clock.wait(changed.wait(), min(left, LOOK_AGAIN_SECONDS))
 
 
-async def _look(
-    app: Services,
-    who: Principal,
-    device_id: str,
-    generation: int,
-    alg: Alg,
-    held: tuple[str, ...],
-    now: int,
-    *,
-    quiet: bool,
-) -> tuple[list[Offer], bool]:
+async def _look(app: Services, who: Principal, device_id: str, now: int, *, quiet: bool) -> tuple[list[Offer], bool]:
+    generation, alg, held = _facts(app, who, device_id)
     if not app.store.anything_pending(device_id):
         return [], False
     quiet_since = now - QUIET_MS if quiet else None
@@ -51,10 +41,12 @@ async def _look(
 
 
 def _facts(app: Services, who: Principal, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:
-    if isinstance(who, DevicePrincipal):
+    """As they are now: a heartbeat may change, while a poll waits, which keys the device is known to hold."""
+    if isinstance(who, DevicePrincipal) and _is_over(app, who):
         return who.generation, who.grant_alg, who.held_kids
     device = app.store.device_facts(who.tenant.n, device_id)
-    return device.generation, device.grant_alg, held_kids(device)
+    generation = who.generation if isinstance(who, DevicePrincipal) else device.generation
+    return generation, device.grant_alg, held_kids(device)
 
 
 def _is_over(app: Services, who: Principal) -> bool:

@@ -43,6 +43,12 @@ class ErrorHeard(Struct, frozen=True):
 
     code: str = ""
     message: str = ""
+    details: Any = None
+
+    @property
+    def status(self) -> object:
+        """The status of the object that stands in the way, where the server told it."""
+        return self.details.get("status") if isinstance(self.details, dict) else None
 
 
 class ResultHeard(Struct, frozen=True):

@@ -126,7 +126,8 @@ class Pulse:
                 log(f"the server's grant keys can't be used: {error}")
 
     def _restore_replay_record(self, heard: HeartbeatHeard) -> None:
-        floor = heard.seq_floor
+        """A floor that anybody could have made up might lie too low, or above every grant for ever."""
+        floor = heard.seq_floor if self._parts.settings.is_trusted else None
         if self._parts.replay.lost and floor is not None and 0 <= floor < 2**63:
             self._parts.replay.restore(floor)
             log(f"the replay record begins again above {floor}")

@@ -42,12 +42,23 @@ class Register:
 
     async def _one(self, tape: Tape) -> bool:
         answer = await self._parts.api.create_recording(_body(tape))
+        if answer.error.code == "id_conflict" and answer.error.status == "deleted":
+            return self._throw_away(tape.id)
         if not answer.ok:
             log(f"{tape.id}: not registered: {answer.status} {answer.error.code}")
             return False
         if self._parts.tapes.get(tape.id) is not None:
             self._parts.tapes.change(tape.id, registered=True)
             self._parts.bells.upload.ring()
+        return True
+
+    def _throw_away(self, tape_id: str) -> bool:
+        """The server has deleted the recording: its sound goes too, as soon as it is not being written any more."""
+        tape = self._parts.tapes.get(tape_id)
+        if tape is not None and tape.is_running:
+            return False
+        log(f"{tape_id}: deleted on the server, so it is deleted here")
+        self._parts.tapes.discard(tape_id)
         return True
 
 

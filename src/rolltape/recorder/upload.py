@@ -77,6 +77,7 @@ class Upload:
         if answer.status == 409:  # the server has it already: an answer of ours was lost
             return
         if not answer.ok:
+            self._unknown(tape, answer)
             raise _refused(answer)
         to = answer.read(UploadUrlHeard)
         offset = None if tape.id in self._whole_again else await self._offset(to.upload_url)
@@ -126,12 +127,19 @@ class Upload:
         answer = await self._parts.api.upload_complete(tape.id, body)
         if answer.ok:
             return
+        self._unknown(tape, answer)
         if answer.error.code == "integrity_failure":  # hash it again, and send the whole again
             self._whole_again.add(tape.id)
             self._parts.tapes.change(tape.id, sent=False, sha256=None)
         elif answer.error.code == "upload_incomplete":
             self._parts.tapes.change(tape.id, sent=False)
         raise _refused(answer)
+
+    def _unknown(self, tape: Tape, answer: Answer) -> None:
+        """A server that doesn't know the recording is told of it anew; whether it was deleted, it says then."""
+        if answer.status == 404:
+            self._parts.tapes.change(tape.id, registered=False, sent=False)
+            self._parts.bells.register.ring()
 
 
 def _refused(answer: Answer) -> Unreachable:

@@ -62,6 +62,10 @@ def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
 
 async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
     row = app.store.token_by_hash(hash_)
+    if row is not None and row.first_used_at is None and row.replaced_at is None:
+        await app.store.use_token(row, now)
+        app.credentials.forget(row.device_id)
+        row = app.store.token_by_hash(hash_)  # what happened to the binding while this was written counts
     if row is None:
         raise _unauthorized("This device token is unknown. Bind the device to get one.")
     if row.ended_at is not None and now >= row.ended_at + TOKEN_STORY_MS:
@@ -69,9 +73,6 @@ async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
     if row.replaced_at is not None:
         await app.store.note_token_reuse(row, now)
         raise _unauthorized("This device token was replaced by a newer one. Use that, or bind the device again.")
-    if row.first_used_at is None:
-        await app.store.use_token(row, now)
-        app.credentials.forget(row.device_id)
     return principal_of(row)
 
 

@@ -1,7 +1,8 @@
 """Credentials that were looked up a moment ago. Bounded, and believed for a second at the most.
 
 So a key that another process made counts at once, and one that it revoked stops within the second; what this process
-changes itself is forgotten on the spot.
+changes itself is forgotten on the spot. Where no other process can end a binding, a device's token may be believed for
+longer: the store then says when one ends.
 """
 
 from collections import OrderedDict
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal
 
 BELIEVED_SECONDS = 1.0
-MOST = 50_000
+MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def _owner(known: KnownKey | KnownToken) -> str:
 class Credentials:
     """By hash. The oldest go when there are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, token_seconds: float = BELIEVED_SECONDS) -> None:
+        """`token_seconds`: how long the token of a binding that lasts is believed."""
+        self._token_seconds = token_seconds
         self._known: OrderedDict[bytes, KnownKey | KnownToken] = OrderedDict()
         self._by_owner: dict[str, set[bytes]] = {}
         self.used_keys: dict[int, int] = {}
@@ -45,7 +48,11 @@ class Credentials:
     def get(self, hash_: bytes, at: float) -> KnownKey | KnownToken | None:
         """What is known of it, if that is fresh."""
         known = self._known.get(hash_)
-        return known if known is not None and at - known.looked_at < BELIEVED_SECONDS else None
+        if known is None:
+            return None
+        lasting = isinstance(known, KnownToken) and not known.who.ended
+        believed = self._token_seconds if lasting else BELIEVED_SECONDS
+        return known if at - known.looked_at < believed else None
 
     def keep(self, hash_: bytes, known: KnownKey | KnownToken) -> None:
         """Remembers it."""

@@ -98,7 +98,7 @@ class Vault:
         """The secret. Raises BrokenKey when it was sealed under another master key, or was changed."""
         try:
             return self._box.decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
             raise BrokenKey(
                 f"{about} was not sealed with this master key. Restore the key that belongs to this data."
             ) from None

@@ -191,7 +191,10 @@ class DeviceStore(Protocol):
         ...
 
     async def add_token(self, tenant_n: int, device_id: str, generation: int, token_hash: bytes, now: int) -> None:
-        """A further token of the binding: the older ones work until it is first used."""
+        """A further token of the binding: the older ones work until it is first used.
+
+        Raises Problem: token_revoked, where that binding is over.
+        """
         ...
 
     def token_by_hash(self, token_hash: bytes) -> TokenRow | None:

@@ -22,9 +22,11 @@ class ScriptUpload:
     complete: dict[str, Any] | None = None
 
 
-def script_error(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
+def script_error(
+    status: int, code: str, headers: dict[str, str] | None = None, *, details: dict[str, str] | None = None
+) -> Response:
     """An answer that isn't a success, in the wire's shape."""
-    body = {"error": {"code": code, "message": code, "request_id": "req_1"}}
+    body = {"error": {"code": code, "message": code, "request_id": "req_1", "details": details}}
     return JSONResponse(body, status_code=status, headers=headers)
 
 
@@ -34,10 +36,18 @@ class ScriptRecordings:
     def __init__(self, url: Callable[[], str]) -> None:
         self._url = url
         self.recordings: dict[str, ScriptUpload] = {}
+        self.deleted: set[str] = set()
+
+    def delete(self, recording_id: str) -> None:
+        """As a backend deletes one: it is gone, and its id is never taken again."""
+        del self.recordings[recording_id]
+        self.deleted.add(recording_id)
 
     async def create(self, request: Request) -> Response:
         """POST /v1/recordings."""
         body = await request.json()
+        if body["id"] in self.deleted:
+            return script_error(409, "id_conflict", details={"status": "deleted"})
         known = body["id"] in self.recordings
         self.recordings.setdefault(body["id"], ScriptUpload(body))
         return JSONResponse({"id": body["id"]}, status_code=200 if known else 201)

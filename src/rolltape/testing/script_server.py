@@ -100,6 +100,10 @@ class ScriptServer:
         """Every recording that it has heard of, by id."""
         return self._store.recordings
 
+    def delete_recording(self, recording_id: str) -> None:
+        """As a backend deletes one."""
+        self._store.delete(recording_id)
+
     @property
     def token(self) -> str:
         """The device token that works now."""

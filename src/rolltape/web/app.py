@@ -1,11 +1,12 @@
 """The web application: path and method lead to an operation of the table; all else is refused in the same shape."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rolltape.codes import Code, Problem
 from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
-from rolltape.web.errors import INTERNAL, log_unexpected
+from rolltape.web.errors import ENDING, INTERNAL, log_unexpected
 from rolltape.web.openapi import document_bytes
 from rolltape.web.operation import Operation, RawHandler
 from rolltape.web.pipeline import Endpoint, check_ids, request_id_of, send_problem
@@ -51,11 +52,17 @@ class RawEndpoint:
             return
         except Problem as problem:
             await send_problem(send, problem, request_id)
-        except Exception as error:
-            log_unexpected(error, self.operation.name, request_id)
+        except (Exception, asyncio.CancelledError) as error:
+            told = self._unforeseen(error, request_id)
             if started:
                 raise
-            await send_problem(send, INTERNAL, request_id)
+            await send_problem(send, told, request_id)
+
+    def _unforeseen(self, error: BaseException, request_id: str) -> Problem:
+        if isinstance(error, asyncio.CancelledError):
+            return ENDING  # the drain's time is over; what has come is kept
+        log_unexpected(error, self.operation.name, request_id)
+        return INTERNAL
 
 
 class WebApp:

@@ -5,22 +5,19 @@ decoder lets through (NUL characters, very large integers, deep nesting), is loo
 """
 
 import re
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec.inspect import DictType, ListType, StructType, Type, UnionType, type_info
+from msgspec.inspect import DictType, ListType, Metadata, RawType, StructType, Type, UnionType, type_info
 
 from rolltape.codes import Code, Problem
 from rolltape.web.call import Call, ClientGone
+from rolltape.web.mending import mended
+from rolltape.wire.values import check_values, is_suspect, not_json, read_any, too_deep
 
 T = TypeVar("T")
-MAX_DEPTH: Final = 64
-"""The deepest nesting of arrays and objects that is read."""
-GREATEST_INT: Final = 2**63 - 1
-"""Integers beyond this, either way, would not come back as they went in."""
-
-_SUSPECT = re.compile(rb"\\u0000|[0-9]{19}")
 _NOWHERE = "Send JSON as in /docs."
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 
@@ -77,6 +74,7 @@ class BodyDecoder(Generic[T]):
     def __init__(self, type_: type[T], *, optional: bool) -> None:
         self._info = type_info(type_)
         self._decode = msgspec.json.Decoder(type_).decode
+        self._apart = _read_apart(self._info)
         self._default: T | None = type_() if optional else None
 
     def decode(self, data: bytes) -> T:
@@ -90,35 +88,42 @@ class BodyDecoder(Generic[T]):
         except msgspec.ValidationError as error:
             raise self._refusal(data, error) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise not_json(error) from None
+            readable = mended(data, self._apart) if self._apart else None
+            if readable is None:
+                raise not_json(error) from None
+            return self.decode(readable)
         except RecursionError:
-            raise _too_deep() from None
-        if _SUSPECT.search(data) or data.count(b"[") + data.count(b"{") > MAX_DEPTH:
-            check_values(_generic(data))
+            raise too_deep() from None
+        if is_suspect(data):
+            self._check(data)
         return value
 
+    def _check(self, data: bytes) -> None:
+        if not self._apart:
+            check_values(read_any(data))
+            return
+        for name, value in _decode_fields(data).items():
+            if name not in self._apart:
+                check_values(read_any(value))
+
     def _refusal(self, data: bytes, error: msgspec.ValidationError) -> Problem:
-        unknown = find_unknown(_generic(data), self._info)
+        unknown = find_unknown(read_any(data), self._info)
         return unknown_fields(unknown) if unknown else refusal(error)
 
 
-def _generic(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except RecursionError:
-        raise _too_deep() from None
-    except msgspec.ValidationError:
-        raise Problem(
-            Code.INVALID_REQUEST, "A number in the body is too large to be kept. Send a smaller one."
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise not_json(error) from None
+def _read_apart(info: Type) -> frozenset[str]:
+    """The fields whose items are read one by one, later: a wrong item must not fail the others."""
+    if not isinstance(info, StructType):
+        return frozenset()
+    return frozenset(field.encode_name for field in info.fields if _is_raw(field.type))
 
 
-def not_json(error: Exception) -> Problem:
-    """The refusal of what isn't JSON at all."""
-    why = "it isn't valid UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    return Problem(Code.INVALID_REQUEST, f"The body can't be read as JSON: {why}. {_NOWHERE}")
+def _is_raw(info: Type) -> bool:
+    while isinstance(info, Metadata):
+        info = info.type
+    if isinstance(info, UnionType):
+        return any(_is_raw(kind) for kind in info.types)
+    return isinstance(info, RawType) or (isinstance(info, ListType) and _is_raw(info.item_type))
 
 
 def refusal(error: msgspec.ValidationError, *, what: str = "Correct it and send the request again.") -> Problem:
@@ -175,31 +180,3 @@ def _unknown_of_struct(value: dict[str, Any], info: StructType, path: str) -> li
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
-
-
-def check_values(value: Any, depth: int = 0) -> None:
-    """`Problem` when there is a NUL character, an integer beyond 64 bits or too deep a nesting anywhere in `value`."""
-    if depth > MAX_DEPTH:
-        raise _too_deep()
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_scalar(key)
-            check_values(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            check_values(item, depth + 1)
-    else:
-        _check_scalar(value)
-
-
-def _check_scalar(value: object) -> None:
-    if isinstance(value, str) and "\0" in value:
-        raise Problem(Code.INVALID_REQUEST, "A text in the body holds a NUL character. Take it out.")
-    if isinstance(value, int) and not -GREATEST_INT - 1 <= value <= GREATEST_INT:
-        raise Problem(Code.INVALID_REQUEST, "An integer in the body needs more than 64 bits. Send it as a string.")
-
-
-def _too_deep() -> Problem:
-    return Problem(
-        Code.INVALID_REQUEST, f"The body nests arrays and objects more than {MAX_DEPTH} deep. Make it flatter."
-    )

@@ -47,6 +47,14 @@ INTERNAL: Final = Problem(
 )
 """What a client hears of an exception that nobody expected; the log has the rest, under the same request id."""
 
+ENDING: Final = Problem(
+    Code.UNAVAILABLE,
+    "The server ends and could wait no longer for this request. "
+    "Try again in a moment: an upload by PATCH goes on where it was.",
+    details={"retry_after": 5},
+)
+"""What a client hears whose request is cut off at the end of the drain."""
+
 _log = logging.getLogger("rolltape.web")
 _encode = msgspec.json.Encoder().encode
 _SECRETS = re.compile(r"\b(?:[sr]k_(?:live|test)_|dtok_|rtok_)[A-Za-z0-9_-]+|\beyJ[A-Za-z0-9_.-]+")

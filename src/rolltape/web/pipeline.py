@@ -4,9 +4,8 @@ This is the hot path of the server, so it is plain ASGI: no request objects, no 
 once for each operation. The first refusal (`Problem`) ends it.
 """
 
+import asyncio
 import re
-import secrets
-from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -21,15 +20,13 @@ from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
 from rolltape.web.shared import Shared
-from rolltape.wire.ids import base62, is_id
+from rolltape.wire.ids import is_id, new_id
 
 JSON: Final = b"application/json"
 _ASKED_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _NO_SNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
 _encode = msgspec.json.Encoder().encode
-_numbers = count(secrets.randbits(79))
-"""A request id is a name and no secret: counting on from a random number saves a system call a request."""
 
 
 def request_id_of(scope: Scope, now: int) -> str:
@@ -37,7 +34,7 @@ def request_id_of(scope: Scope, now: int) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _ASKED_ID.fullmatch(value):
             return str(value, "ascii")
-    return f"req_{base62((now << 80) | next(_numbers), 22)}"
+    return new_id("req", now)
 
 
 async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
@@ -84,7 +81,7 @@ class Endpoint:
             await send_problem(send, problem, request_id, call.limits)
         except ClientGone:
             return
-        except Exception as error:  # the last line: no exception's text reaches a client
+        except (Exception, asyncio.CancelledError) as error:  # the last line: no exception's text reaches a client
             status = STATUS[INTERNAL.code]
             log_unexpected(error, self.operation.name, request_id)
             await send_problem(send, INTERNAL, request_id, call.limits)
@@ -116,7 +113,8 @@ class Endpoint:
             call.limits, refused = shared.key_rate.check(who.key_id, shared.clock.monotonic())
         else:
             limiter = shared.poll_rate if self.operation.poll else shared.device_rate
-            call.limits, refused = limiter.check(who.token_n, shared.clock.monotonic())
+            # By binding: a refreshed token brings no fresh burst, and an ended one takes nothing from the next.
+            call.limits, refused = limiter.check(f"{who.device_id}/{who.generation}", shared.clock.monotonic())
         if refused:
             raise refused
 

@@ -15,14 +15,20 @@ from rolltape.domain import views
 from rolltape.service.keys import in_order, secret_for
 from rolltape.store import inputs
 from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import Db, transaction
+from rolltape.store.sqlite.database import FILE_NAME, Db, transaction
 from rolltape.wire.ids import fingerprint, new_id
 from rolltape.wire.times import iso
 from rolltape.wiring.build import open_database, open_vault
 
 
+class NoDatabase(Exception):
+    """The folder is no data folder; the message says what to do."""
+
+
 @contextmanager
-def _database(data: Path) -> Iterator[Db]:
+def _database(data: Path, *, make: bool = False) -> Iterator[Db]:
+    if not make and not (data / FILE_NAME).exists():
+        raise NoDatabase(f"There is no database in {data}. Name the server's data folder with --data.")
     db = open_database(data)
     try:
         yield db
@@ -37,7 +43,7 @@ def admin_create_key(
     now = SystemClock().now_ms()
     chosen: tuple[Scope, ...] = SCOPES if scopes is None else in_order(frozenset(scopes))
     secret = secret_for(chosen, mode)
-    with _database(data) as db, transaction(db):
+    with _database(data, make=True) as db, transaction(db):
         project = accounts.project_for_key(db, project_id, new_id("proj", now), now)
         new = inputs.NewKey(
             id=new_id("key", now),
@@ -51,7 +57,7 @@ def admin_create_key(
 
 
 def admin_list_keys(data: Path) -> list[dict[str, Any]]:
-    """Every key that isn't revoked, without its secret."""
+    """Every key that isn't revoked, without its secret. Raises NoDatabase, as all that make nothing do."""
     with _database(data) as db:
         return [msgspec.to_builtins(views.key(row)) for row in accounts.all_keys(db)]
 
@@ -70,7 +76,7 @@ def admin_create_project(data: Path, name: str) -> dict[str, Any]:
     """Makes a project."""
     now = SystemClock().now_ms()
     project_id = new_id("proj", now)
-    with _database(data) as db, transaction(db):
+    with _database(data, make=True) as db, transaction(db):
         accounts.create_project(db, project_id, name, now)
     return {"id": project_id, "name": name, "created_at": iso(now)}
 

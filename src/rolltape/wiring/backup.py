@@ -19,6 +19,7 @@ from rolltape.wiring.build import MASTER_KEY_NAME, RECORDINGS_NAME, master_key_p
 
 SEQ_SKIPPED = 2**20
 Progress = Callable[[int, int], None]
+_UNFINISHED = f"{FILE_NAME}.restoring"
 _SKIP_SEQ = "UPDATE device_bindings SET last_seq = last_seq + ?"
 
 
@@ -60,19 +61,31 @@ def _copy_database(data: Path, copy: Path) -> None:
 
 def _recordings(data: Path) -> list[tuple[Path, str]]:
     root = data / RECORDINGS_NAME
-    found = [path for path in root.rglob("*") if path.is_file() and "incoming" not in path.parts]
-    return [(path, f"{RECORDINGS_NAME}/{path.relative_to(root)}") for path in sorted(found)]
+    found = [(path, path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
+    return [(path, f"{RECORDINGS_NAME}/{name}") for path, name in found if name.parts[0] != "incoming"]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _for_the_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.mode = 0o600
+    return member
 
 
 def _pack(packed: Path, files: list[tuple[Path, str]], progress: Progress | None) -> int:
-    total = sum(path.stat().st_size for path, _ in files)
+    total = sum(_size(path) for path, _ in files)
     done = 0
     fd = os.open(packed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as out:
         with tarfile.open(fileobj=out, mode="w") as tar:
             for path, name in files:
                 try:
-                    tar.add(path, name, recursive=False)
+                    tar.add(path, name, recursive=False, filter=_for_the_owner)
                 except FileNotFoundError:
                     continue  # deleted while we packed; the restored server finds it gone, as it was
                 done += tar.getmember(name).size
@@ -84,19 +97,36 @@ def _pack(packed: Path, files: list[tuple[Path, str]], progress: Progress | None
 
 
 def admin_restore(source: Path, data: Path) -> dict[str, Any]:
-    """Unpacks a backup into an empty data folder. Raises CantBackUp, OSError."""
-    if (data / FILE_NAME).exists():
-        raise CantBackUp(f"{data} has a database already. Restore into an empty folder, then serve from that.")
+    """Unpacks a backup into an empty data folder. Raises CantBackUp, OSError.
+
+    The database comes last, and gets its name once it is whole: a folder that was filled by half is no data folder.
+    """
+    _check_empty(data)
     prepare_folder(data)
     try:
         with tarfile.open(source, "r:") as tar:
             members = tar.getmembers()
             _check_names(source, [member.name for member in members])
-            tar.extractall(data, members=members, filter="data")
+            for member in sorted(members, key=lambda one: one.name == FILE_NAME):
+                there = member.replace(name=_UNFINISHED) if member.name == FILE_NAME else member
+                tar.extract(there, data, filter="data")
     except tarfile.TarError as error:
         raise CantBackUp(f"{source} is not a whole backup ({error}). Take another copy of it.") from None
-    os.chmod(data / MASTER_KEY_NAME, 0o600)
+    for name, mode in ((MASTER_KEY_NAME, 0o600), (_UNFINISHED, 0o600), (RECORDINGS_NAME, 0o700)):
+        if (data / name).exists():
+            os.chmod(data / name, mode)
+    os.replace(data / _UNFINISHED, data / FILE_NAME)
     return {"data": str(data), "recordings": len(members) - 2}
+
+
+def _check_empty(data: Path) -> None:
+    """Not even a left-over journal may be there: SQLite would take it for one of the restored database."""
+    own = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", MASTER_KEY_NAME, RECORDINGS_NAME)
+    there = [name for name in own if (data / name).exists()]
+    if there:
+        raise CantBackUp(
+            f"{data} is in use already: it has {', '.join(there)}. Restore into an empty folder, then serve from that."
+        )
 
 
 def _check_names(source: Path, names: list[str]) -> None:

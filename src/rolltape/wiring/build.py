@@ -9,6 +9,7 @@ from pathlib import Path
 from rolltape.clock import Clock
 from rolltape.config import Settings
 from rolltape.service.context import Services
+from rolltape.service.credentials import Credentials
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.sqlite import accounts
@@ -18,6 +19,8 @@ from rolltape.store.sqlite.store import SqliteStore
 MASTER_KEY_NAME = "master.key"
 RECORDINGS_NAME = "recordings"
 LOCK_NAME = "server.lock"
+TOKEN_SECONDS = 3600.0
+"""Only the one server of a data folder ends bindings, and its store says so: a token needn't be looked up each time."""
 _ISS = "iss"
 _CHECK = "master_key_check"
 
@@ -91,7 +94,9 @@ def open_services(settings: Settings, clock: Clock) -> Services:
         reserve_bytes=settings.reserve_bytes,
         clock=clock,
     )
-    return Services(config=settings, clock=clock, store=SqliteStore(settings.data), blobs=blobs, vault=vault)
+    credentials = Credentials(token_seconds=TOKEN_SECONDS)
+    store = SqliteStore(settings.data, on_binding_ended=credentials.forget)
+    return Services(config=settings, clock=clock, store=store, blobs=blobs, vault=vault, credentials=credentials)
 
 
 async def close_services(app: Services) -> None:

@@ -23,6 +23,7 @@ EARLIEST_MS = 1_767_225_600_000
 """2026-01-01: a machine whose clock says less has not been told the time."""
 DAY_MS = 86_400_000
 NEARLY_OVER_DAYS = 21
+RESTORE = "rolltape restore FILE --data NEW_FOLDER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +52,21 @@ def admin_doctor(data: Path, env: Mapping[str, str]) -> list[Finding]:
     try:
         db = connect(data)
     except (apsw.Error, OSError) as error:
-        return [
-            *findings,
-            Finding("error", f"The database can't be opened: {error}.", "Check owner and mode of the folder."),
-        ]
+        return [*findings, _unusable(error)]
     try:
         findings += [*_schema(db), *_clock(db), *_keys(settings, db), *_integrity(db), *_recordings(settings, db)]
     except apsw.Error as error:
-        findings.append(
-            Finding("error", f"The database is damaged: {error}.", "Restore the last backup: rolltape restore.")
-        )
+        findings.append(_unusable(error))
     finally:
         db.conn.close()
     return findings
+
+
+def _unusable(error: Exception) -> Finding:
+    if isinstance(error, (OSError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.IOError)):
+        cure = "Check owner, mode and disk of the data folder: the server must be able to write there."
+        return Finding("error", f"The database can't be opened: {error}.", cure)
+    return Finding("error", f"The database is damaged: {error}.", f"Restore the last backup: {RESTORE}.")
 
 
 def _tls(settings: Settings) -> Iterator[Finding]:
@@ -151,7 +154,7 @@ def _keys(settings: Settings, db: Db) -> Iterator[Finding]:
     try:
         vault = open_vault(settings, db, machine_ms())
     except BrokenKey as error:
-        yield Finding("error", f"Keys: {error}", "Put the right master key in its place, mode 0600.")
+        yield Finding("error", f"Keys: {error}", "Then start the server again.")
         return
     yield Finding("ok", f"Keys: the master key fits; {len(vault.kids())} grant key(s), the newest {vault.newest.kid}.")
 
@@ -163,7 +166,7 @@ def _integrity(db: Db) -> Iterator[Finding]:
         yield Finding(
             "error",
             f"Integrity: {told[0]}; {len(broken)} broken references.",
-            "Restore the last backup: rolltape restore.",
+            f"Restore the last backup: {RESTORE}.",
         )
     else:
         yield Finding("ok", "Integrity: the database is whole.")

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,8 +27,11 @@ from rolltape.workers.states import Offline, States
 log = logging.getLogger("rolltape")
 KEEP_ALIVE_SEC = 75
 BACKLOG = 2048
+CUT_OFF_SECONDS = 5.0
 GC_THRESHOLD = 50_000
 """Most garbage here dies by reference counting; a young collection every 700 objects is only a pause."""
+SWITCH_SECONDS = 0.0005
+"""The writer lets go of the interpreter at each statement, and would wait Python's 5 ms to get it back each time."""
 
 WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep)
 
@@ -56,9 +60,17 @@ def serve(settings: Settings) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
             return runner.run(_serve(settings))
-    except (Occupied, BrokenKey, ValueError, OSError, apsw.Error) as error:
-        sys.stderr.write(f"rolltape serve could not start: {error}\n")
-        return 1
+    except apsw.Error as error:
+        return _could_not_start(
+            f"the database in {settings.data} can't be used ({error}). See: rolltape doctor --data {settings.data}"
+        )
+    except (Occupied, BrokenKey, ValueError, OSError) as error:
+        return _could_not_start(str(error))
+
+
+def _could_not_start(why: str) -> int:
+    sys.stderr.write(f"rolltape serve could not start: {why}\n")
+    return 1
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -70,6 +82,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(settings: Settings) -> int:
+    _check_tls(settings)
     app = open_services(settings, SystemClock())
     workers: list[asyncio.Task[None]] = []
     try:
@@ -85,6 +98,19 @@ async def _serve(settings: Settings) -> int:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         await close_services(app)
+
+
+def _check_tls(settings: Settings) -> None:
+    """Raises OSError, naming the files, where OpenSSL would only say that something is wrong."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except OSError as error:
+        raise OSError(
+            f"TLS: {settings.tls_cert} and {settings.tls_key} can't be used ({error}). "
+            "Name PEM files that the server may read, a certificate and its own key."
+        ) from None
 
 
 def _uvicorn_config(web: WebApp, settings: Settings) -> uvicorn.Config:
@@ -124,18 +150,26 @@ async def _run(server: Server, settings: Settings, web: WebApp) -> int:
         answers = asyncio.create_task(server.answers.wait())
         await asyncio.wait({task, answers}, return_when=asyncio.FIRST_COMPLETED)
         if answers.done():
-            _tune_collector()
+            _tune_interpreter()
             web.ready = True
             sys.stdout.write(f"Rolltape is serving at {url}\n")
             with suppress(BrokenPipeError):
                 sys.stdout.flush()
         answers.cancel()
         await task
+        await _let_go_of(server.server_state.tasks)
     return 0
 
 
-def _tune_collector() -> None:
+async def _let_go_of(requests: set[asyncio.Task[None]]) -> None:
+    """Those that the drain has cut off save what they have and answer; the store must be there until they have."""
+    if requests:
+        await asyncio.wait(tuple(requests), timeout=CUT_OFF_SECONDS)
+
+
+def _tune_interpreter() -> None:
     """What start-up made lives for ever: the collector needn't look at it again."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)

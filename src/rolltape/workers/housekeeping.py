@@ -27,7 +27,9 @@ class Sweep:
 
     async def run_once(self, app: Services, now: int) -> int:
         """Deletes bytes whose recording is gone, and forgets idempotency keys over 30 days old."""
-        done = await recordings.sweep_deleted_bytes(app)
+        done = 0
+        while swept := await recordings.sweep_deleted_bytes(app):
+            done += swept
         while forgotten := await app.store.forget_idempotency_keys(now, BATCH):
             done += forgotten
         return done

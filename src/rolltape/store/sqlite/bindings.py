@@ -66,7 +66,12 @@ def _append(db: Db, type_: str, device: DeviceRow, now: int) -> None:
 
 
 def add_token(db: Db, tenant_n: int, device_id: str, generation: int, token_hash: bytes, now: int) -> None:
-    """A further token of this binding. The oldest beyond MAX_TOKENS go, but never the one that the device uses."""
+    """A further token of this binding. The oldest beyond MAX_TOKENS go, but never the one that the device uses.
+
+    Raises Problem: token_revoked. The binding may have ended since its token was looked up.
+    """
+    if not lasts(db, device_id, generation):
+        raise Problem(Code.TOKEN_REVOKED, "The binding of this token is over. Bind the device anew to get a token.")
     db.run(_Q["insert_token"], (device_id, tenant_n, generation, token_hash, now))
     db.run(_Q["prune_tokens"], (device_id, generation, device_id, generation, MAX_TOKENS))
 
@@ -90,6 +95,7 @@ def end_generation(db: Db, device_id: str, generation: int, now: int) -> tuple[s
     """
     if not db.changed(_Q["end_binding"], (device_id, generation)):
         return None
+    db.ended.append(device_id)
     db.run(_Q["close_binding_history"], (now, device_id, generation))
     db.run(_Q["end_tokens"], (now, device_id, generation))
     db.run(_Q["touch_device"], (now, device_id))

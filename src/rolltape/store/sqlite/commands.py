@@ -66,13 +66,18 @@ def _check_room(db: Db, new: NewCommand, bound: bool) -> None:
         )
     if new.type in ("stop_recording", "factory_reset"):
         return
-    row = db.one(_Q["count_open"], (new.device_id, MAX_OPEN))
-    if row is not None and row[0] >= MAX_OPEN:
+    if _count(db, "count_open_at_most", new.device_id) >= MAX_OPEN <= _count(db, "count_open", new.device_id):
         raise Problem(
             Code.COMMAND_QUEUE_FULL,
             f"{MAX_OPEN} commands are open on this device. Wait until some end, or cancel some.",
-            details={"status": "bound", "open_commands": row[0]},
+            details={"status": "bound", "open_commands": MAX_OPEN},
         )
+
+
+def _count(db: Db, query: str, device_id: str) -> int:
+    row = db.one(_Q[query], (device_id, MAX_OPEN))
+    assert row is not None
+    return int(row[0])
 
 
 def _clear_the_way(db: Db, new: NewCommand, now: int) -> tuple[str, ...]:

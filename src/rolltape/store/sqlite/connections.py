@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Connections:
     """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.writer = Writer(folder)
+    def __init__(self, folder: Path, on_ended: Callable[[str], None]) -> None:
+        self.writer = Writer(folder, on_ended)
         self.reader = connect(folder)
         self._beside = connect(folder)
         self._beside_lock = threading.Lock()

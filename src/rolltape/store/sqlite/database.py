@@ -1,8 +1,9 @@
 """Opening the SQLite file: pragmas, named queries, migrations, and the thin handle that operations get."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -40,12 +41,16 @@ def migrations() -> tuple[tuple[int, str], ...]:
 
 
 class Db:
-    """One connection, as operations see it: named queries in, rows out."""
+    """One connection, as operations see it: named queries in, rows out.
 
-    __slots__ = ("conn",)
+    `ended` collects the devices whose binding the present transaction ends: once it is committed, somebody must hear.
+    """
+
+    __slots__ = ("conn", "ended")
 
     def __init__(self, conn: apsw.Connection) -> None:
         self.conn = conn
+        self.ended: list[str] = []
 
     def one(self, sql: str, bindings: Bindings = ()) -> Row | None:
         """The first row, or None."""
@@ -77,6 +82,8 @@ def connect(folder: Path, *, readonly: bool = False) -> Db:
     WAL with `synchronous=FULL`: a commit that has returned is on the disk. Raises apsw.Error when it can't be opened.
     """
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if not readonly:
+        _make_for_the_owner(folder / FILE_NAME)
     conn = apsw.Connection(str(folder / FILE_NAME), flags=flags, statementcachesize=400)
     conn.set_busy_timeout(BUSY_TIMEOUT_MS)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-65536"):
@@ -84,6 +91,15 @@ def connect(folder: Path, *, readonly: bool = False) -> Db:
             conn.execute(f"PRAGMA {pragma}").fetchall()
     conn.execute(f"PRAGMA mmap_size={2**28}").fetchall()
     return Db(conn)
+
+
+def _make_for_the_owner(file: Path) -> None:
+    """A new file has mode 0600, and SQLite gives its journal the same.
+
+    One that is there isn't opened: to close it would drop the locks that this process holds on it.
+    """
+    with suppress(FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 @contextmanager

@@ -36,8 +36,8 @@ def expire_batch(db: Db, now: int) -> list[str]:
 
 def settle(db: Db, now: int) -> None:
     """Expires all that is due, inside the caller's transaction: it must not see an open command past its time."""
-    while any_due(db, now):
-        expire_batch(db, now)
+    while any_due(db, now) and expire_batch(db, now):
+        pass
 
 
 def _expire(db: Db, row: CommandRow, now: int) -> None:

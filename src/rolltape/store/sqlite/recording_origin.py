@@ -92,14 +92,20 @@ def _check_user(db: Db, new: NewRecording, end_user_id: str) -> None:
 
 
 def _present_or_named(db: Db, new: NewRecording, device_id: str, metadata: str) -> Origin:
-    """By key, with a device and no generation: the last binding to the user that is named, or the present one."""
+    """By key, with a device and no generation.
+
+    The last binding to the user that is named; else the one that lasted when the recording began, as far as there was
+    one, or the present one.
+    """
     if new.end_user_id is not None:
         _check_user(db, new, new.end_user_id)
         last = db.one(_Q["last_generation_of_end_user"], (device_id, new.end_user_id))
         return Origin(device_id, None if last is None else last[0], new.end_user_id, metadata)
-    binding = db.one(_Q["present_binding"], (device_id,))
+    named = {"device_id": device_id, "began": new.started_at}
+    binding = db.one(_Q["binding_at"], named) or db.one(_Q["present_binding"], (device_id,))
     if binding is None or binding[1] is None:
         raise _invalid("end_user_id", "The device isn't bound, so say whose recording it is.")
+    _check_user(db, new, binding[1])
     return Origin(device_id, binding[0], binding[1], metadata)
 
 

@@ -70,7 +70,8 @@ def create(db: Db, new: NewRecording, now: int) -> CreatedRecording:
         return CreatedRecording(_same_again(RecordingRow(*before), new), existed=True)
     if db.one(_Q["is_deleted"], (new.project_id, new.id)) is not None:
         raise _id_conflict(
-            "A recording with this id was deleted. Throw its audio away; a new recording needs a new id."
+            "A recording with this id was deleted. Throw its audio away; a new recording needs a new id.",
+            {"status": "deleted"},
         )
     origin = recording_origin.find(db, new)
     db.run(
@@ -109,8 +110,8 @@ def _same_again(row: RecordingRow, new: NewRecording) -> RecordingRow:
     return row
 
 
-def _id_conflict(message: str) -> Problem:
-    return Problem(Code.ID_CONFLICT, message, param="id")
+def _id_conflict(message: str, details: dict[str, Any] | None = None) -> Problem:
+    return Problem(Code.ID_CONFLICT, message, param="id", details=details)
 
 
 def _end_run(db: Db, row: RecordingRow, now: int) -> None:

@@ -92,6 +92,8 @@ def _land(db: Db, row: CommandRow, incoming: IncomingReport, verdict: Verdict, n
         reported_at=now,
         evidence=word.evidence,
     )
+    if verdict == "replaces":
+        _take_back(db, row, word.evidence, now)
     closed = _follow(db, moved, incoming, now)
     return Reported(moved, "accepted", closed is not None, closed or ())
 
@@ -101,11 +103,35 @@ def _follow(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> tupl
     if row.type == "start_recording" and row.status == "executed":
         _recording_began(db, row, incoming, now)
     elif row.type == "stop_recording" and (row.status == "executed" or row.error_code == Failure.NOT_RECORDING):
-        db.run(_Q["stop_was_carried_out"], (row.seq, row.device_id))
-        states.recording_ended(db, row.device_id, None, incoming.word.evidence, now)
+        _recording_ended(db, row, incoming.word.evidence, now)
     elif row.type == "factory_reset" and row.status == "executed":
         return bindings.end_generation(db, row.device_id, row.generation, now)
     return None
+
+
+def _generation(db: Db, device_id: str) -> int:
+    binding = db.one(_Q["binding_of"], (device_id,))
+    assert binding is not None
+    return int(binding[0])
+
+
+def _recording_ended(db: Db, stop: CommandRow, evidence: Evidence, now: int) -> None:
+    """A stop ends what ran before it: not what a newer start began, nor what a later binding did."""
+    db.run(_Q["stop_was_carried_out"], (stop.seq, stop.device_id))
+    if _generation(db, stop.device_id) != stop.generation:
+        return
+    if db.one(_Q["newer_start_ran"], (stop.device_id, stop.n)) is None:
+        states.recording_ended(db, stop.device_id, None, evidence, now)
+
+
+def _take_back(db: Db, before: CommandRow, evidence: Evidence, now: int) -> None:
+    """Better evidence says otherwise than that a start was executed so: the recording that it told of doesn't run."""
+    if before.type != "start_recording" or before.status != "executed":
+        return
+    if _generation(db, before.device_id) == before.generation:
+        recording_id = (views.from_json(before.result) or {}).get("recording_id")
+        named = recording_id if isinstance(recording_id, str) else None
+        states.recording_taken_back(db, before.device_id, named, evidence, now)
 
 
 def _recording_began(db: Db, row: CommandRow, incoming: IncomingReport, now: int) -> None:
@@ -114,7 +140,10 @@ def _recording_began(db: Db, row: CommandRow, incoming: IncomingReport, now: int
     generation, _, _, last_ended_stop_seq = binding
     if generation != row.generation or row.seq < last_ended_stop_seq:
         return  # a later stop was carried out already, or another binding began since
+    if db.one(_Q["newer_start_ran"], (row.device_id, row.n)) is not None:
+        return  # this word comes late: a later start was obeyed since, so what this one began is over
     began = incoming.recording_started_at if incoming.recording_started_at is not None else row.executed_at
     longest = views.from_json(row.params).get("max_duration_sec", DEFAULT_MAX_DURATION_SEC)
-    until = min(now, began if began is not None else now) + longest * 1000
+    # No start begins before its command was there, whatever the device's clock says.
+    until = max(row.created_at, min(now, began if began is not None else now)) + longest * 1000
     states.recording_began(db, row.device_id, incoming.recording_id, began, until, incoming.word.evidence, now)

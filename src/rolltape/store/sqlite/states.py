@@ -1,6 +1,8 @@
 """What devices say of themselves: written in batches, with an event when one comes online or goes."""
 
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
 
 from rolltape.domain import views
 from rolltape.store.inputs import StateDelta
@@ -10,29 +12,39 @@ from rolltape.wire.command import Evidence
 
 _Q = queries("states")
 LONGEST_RECORDING_MS = 86_400_000
+SLACK_MS = 3 * 3_600_000
+"""What lies farther ahead than the longest time for which a device counts as online was noted by a wrong clock."""
+_NAMES = tuple(field.name for field in fields(StateDelta))
+_VALUES = attrgetter(*_NAMES)
+
+
+def _bindings(device_id: str, delta: StateDelta) -> dict[str, Any]:
+    """A delta as named bindings. dataclasses.asdict, which copies deeply, would take most of a batch's time."""
+    values: dict[str, Any] = dict(zip(_NAMES, _VALUES(delta), strict=True))
+    values.update(device_id=device_id, now=delta.seen_at, slack=SLACK_MS)
+    return values
 
 
 def flush(db: Db, deltas: dict[str, StateDelta]) -> None:
     """Writes what the devices said since the last time."""
     for device_id, delta in deltas.items():
         was = db.one(_Q["online"], (device_id,))
-        values = {**asdict(delta), "device_id": device_id, "now": delta.seen_at}
+        values = _bindings(device_id, delta)
         db.run(_Q["update"], values)
         if delta.firmware_version is not None:
             db.run(_Q["update_firmware"], values)
         if delta.rec_said:
-            _say_recording(db, device_id, delta)
+            _say_recording(db, delta, values)
         if was is not None and not was[0] and delta.online_until > 0:
             _append(db, "device.online", device_id, delta.seen_at)
 
 
-def _say_recording(db: Db, device_id: str, delta: StateDelta) -> None:
-    values = {**asdict(delta), "device_id": device_id}
+def _say_recording(db: Db, delta: StateDelta, values: dict[str, Any]) -> None:
     if delta.rec_id is None:
         db.run(_Q["says_idle"], values)
         return
     began = min(delta.rec_started_at or delta.seen_at, delta.seen_at)
-    values["rec_until"] = began + LONGEST_RECORDING_MS if delta.rec_initiated_by == "remote" else None
+    values["rec_until"] = began + LONGEST_RECORDING_MS  # kept for a remotely started one alone
     db.run(_Q["says_recording"], values)
 
 
@@ -50,6 +62,11 @@ def recording_ended(db: Db, device_id: str, recording_id: str | None, evidence: 
         db.run(_Q["recording_ended"], (now, evidence, device_id))
     else:
         db.run(_Q["this_recording_ended"], (now, evidence, device_id, recording_id))
+
+
+def recording_taken_back(db: Db, device_id: str, recording_id: str | None, evidence: Evidence, now: int) -> None:
+    """The recording that was said to run never did; None: it was told without an id."""
+    db.run(_Q["this_recording_ended"], (now, evidence, device_id, recording_id))
 
 
 def mark_offline(db: Db, now: int, limit: int) -> int:

@@ -1,5 +1,6 @@
 """The SQLite store: the promises of store/base.py, each kept by one operation of this folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rolltape.codes import Mode
@@ -257,10 +258,13 @@ class SqliteAccounts:
 
 
 class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings):
-    """All of it, on the file in `folder`, whose schema must be up to date."""
+    """All of it, on the file in `folder`, whose schema must be up to date.
 
-    def __init__(self, folder: Path) -> None:
-        self._at = Connections(folder)
+    `on_binding_ended` hears of each device whose binding ended, however it did, before the caller has its answer.
+    """
+
+    def __init__(self, folder: Path, on_binding_ended: Callable[[str], None] = lambda device_id: None) -> None:
+        self._at = Connections(folder, on_binding_ended)
         self._states = PendingStates(self._at)
 
     async def gauges(self, now: int) -> dict[str, int]:

@@ -46,8 +46,10 @@ class _Spoilt(Exception):
 class Writer:
     """Owns the only connection that writes in this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_ended: Callable[[str], None] = lambda device_id: None) -> None:
+        """`on_ended` hears, on the caller's loop and before any caller's answer, of each device whose binding ended."""
         self._db = connect(folder)
+        self._on_ended = on_ended
         self._waiting: deque[_Job] = deque()
         self._bell = threading.Condition()
         self._closing = False
@@ -83,8 +85,10 @@ class Writer:
             try:
                 outcomes = self._commit_together(batch)
             except (_Spoilt, apsw.Error):
+                self._db.ended = []
                 outcomes = [self._commit_alone(job) for job in batch]
-            _deliver(outcomes)
+            ended, self._db.ended = self._db.ended, []
+            _deliver(outcomes, ended, self._on_ended)
 
     def _next_batch(self) -> list[_Job]:
         with self._bell:
@@ -132,18 +136,20 @@ def _unavailable(why: str) -> Problem:
     )
 
 
-def _deliver(outcomes: list[_Outcome]) -> None:
+def _deliver(outcomes: list[_Outcome], ended: list[str], on_ended: Callable[[str], None]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         by_loop.setdefault(outcome[0].loop, []).append(outcome)
     for loop, mine in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_settle, mine)
+            loop.call_soon_threadsafe(_settle, mine, ended, on_ended)
         except RuntimeError:
             log.debug("a caller's event loop was closed before its answer came")
 
 
-def _settle(outcomes: list[_Outcome]) -> None:
+def _settle(outcomes: list[_Outcome], ended: list[str], on_ended: Callable[[str], None]) -> None:
+    for device_id in ended:
+        on_ended(device_id)
     for job, answer, error in outcomes:
         if job.future.done():
             continue

@@ -1,11 +1,12 @@
 """Bindings: who a device obeys, and what their end closes. See DeviceStore."""
 
 import asyncio
+from dataclasses import replace
 
 from rolltape.codes import Code
 from rolltape.domain.lifecycle import Word
 from rolltape.store.inputs import DeviceFilter, Position
-from rolltape.testing.store_suite.house import FAILED, NOW, House, Promises, on_a_store, refused
+from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, House, Promises, by_a_relay, on_a_store, refused
 
 TOP = Position(2**62, 100)
 
@@ -77,6 +78,25 @@ class BindingPromises(Promises):
             device = await at.device()
             await at.report(await at.create(device), recording_id="rec_a")
             await at.report(await at.create(device, "stop_recording"), word)
+            assert (await at.store.unbind_device(at.tenant_n, device, False, NOW)).device.end_user_id is None
+
+    @on_a_store
+    async def test_an_old_stop_that_is_reported_late_ends_no_newer_recording(self, at: House) -> None:
+        device = await at.device()
+        stop = await at.create(device, "stop_recording")
+        await at.report(await at.create(device), recording_id="rec_a")
+        await at.report(stop)
+        await refused(Code.DEVICE_RECORDING, at.store.unbind_device(at.tenant_n, device, False, NOW))
+
+    @on_a_store
+    async def test_a_recording_that_better_evidence_denies_does_not_run(self, at: House) -> None:
+        for recording_id in ("rec_a", None):
+            device = await at.device()
+            start = await at.create(device)
+            result = None if recording_id is None else '{"recording_id":"rec_a"}'
+            await at.report(start, by_a_relay(replace(EXECUTED, result=result)), recording_id=recording_id)
+            await refused(Code.DEVICE_RECORDING, at.store.unbind_device(at.tenant_n, device, False, NOW))
+            await at.report(start, FAILED)
             assert (await at.store.unbind_device(at.tenant_n, device, False, NOW)).device.end_user_id is None
 
     @on_a_store

@@ -24,6 +24,14 @@ JOIN devices AS d ON d.id = b.device_id
 JOIN device_states AS s ON s.device_id = b.device_id
 WHERE b.device_id = ? AND b.tenant_n = ? AND d.deleted_at IS NULL
 
+-- name: count_open_at_most
+-- All that are open, a reset included, from the index alone: quick, and exact enough until the limit is near.
+SELECT count(*) FROM (
+    SELECT 1 FROM commands INDEXED BY commands_list_by_status
+    WHERE device_id = ? AND status IN ('pending', 'delivered')
+    LIMIT ?
+)
+
 -- name: count_open
 SELECT count(*) FROM (
     SELECT 1 FROM commands
@@ -142,6 +150,11 @@ SELECT generation, end_user_id, last_stop_seq, last_ended_stop_seq FROM device_b
 
 -- name: stop_was_carried_out
 UPDATE device_bindings SET last_ended_stop_seq = max(last_ended_stop_seq, ?) WHERE device_id = ?
+
+-- name: newer_start_ran
+SELECT 1 FROM commands
+WHERE device_id = ? AND status = 'executed' AND n > ? AND type = 'start_recording'
+LIMIT 1
 
 -- name: raise_seq
 UPDATE device_bindings SET last_seq = last_seq + 1 WHERE device_id = ? RETURNING last_seq

@@ -67,6 +67,12 @@ SELECT end_user_id FROM binding_history WHERE device_id = ? AND generation = ?
 -- name: last_generation_of_end_user
 SELECT max(generation) FROM binding_history WHERE device_id = ? AND end_user_id = ?
 
+-- name: binding_at
+SELECT generation, end_user_id FROM binding_history
+WHERE device_id = :device_id AND bound_at <= :began AND (ended_at IS NULL OR ended_at > :began)
+ORDER BY generation DESC
+LIMIT 1
+
 -- name: present_binding
 SELECT generation, end_user_id FROM device_bindings WHERE device_id = ?
 

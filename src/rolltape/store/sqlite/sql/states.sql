@@ -13,7 +13,8 @@ SET battery_percent = coalesce(:battery_percent, battery_percent),
     flags = coalesce(:flags, flags),
     connection_type = coalesce(:connection_type, connection_type),
     last_heartbeat_at = coalesce(:last_heartbeat_at, last_heartbeat_at),
-    online_until = max(:online_until, online_until),
+    online_until = CASE WHEN :online_until > 0 AND online_until > :online_until + :slack THEN :online_until
+                        ELSE max(:online_until, online_until) END, -- farther ahead: the clock was set back since
     online = online OR :online_until > 0,
     next_contact_at = coalesce(:next_contact_at, next_contact_at),
     last_seen_by = coalesce(:last_seen_by, last_seen_by)
@@ -26,8 +27,12 @@ WHERE id = :device_id AND firmware_version IS NOT :firmware_version
 -- name: says_recording
 -- A start may have been reported without its recording's id: then the recording that is named now is that one.
 UPDATE device_states
-SET rec_until = CASE WHEN rec_active = 1 AND (rec_id = :rec_id OR rec_id IS NULL AND :rec_initiated_by IS NOT 'local')
-                     THEN rec_until ELSE :rec_until END,
+SET rec_until = CASE WHEN coalesce(:rec_initiated_by,
+                                   CASE WHEN rec_id = :rec_id OR rec_active = 1 AND rec_id IS NULL
+                                        THEN rec_initiated_by END,
+                                   'local') <> 'remote' THEN NULL
+                     WHEN rec_active = 1 AND (rec_id = :rec_id OR rec_id IS NULL) THEN coalesce(rec_until, :rec_until)
+                     ELSE :rec_until END,
     rec_active = 1, rec_id = :rec_id,
     rec_started_at = coalesce(:rec_started_at,
                               CASE WHEN rec_id = :rec_id OR rec_active = 1 AND rec_id IS NULL THEN rec_started_at END),
@@ -35,12 +40,12 @@ SET rec_until = CASE WHEN rec_active = 1 AND (rec_id = :rec_id OR rec_id IS NULL
                                 CASE WHEN rec_id = :rec_id OR rec_active = 1 AND rec_id IS NULL THEN rec_initiated_by END,
                                 'local'),
     rec_as_of = :rec_as_of, rec_evidence = :rec_evidence
-WHERE device_id = :device_id AND coalesce(rec_as_of, 0) <= :rec_as_of
+WHERE device_id = :device_id AND coalesce(rec_as_of, 0) NOT BETWEEN :rec_as_of + 1 AND :rec_as_of + :slack
 
 -- name: says_idle
 UPDATE device_states
 SET rec_active = 0, rec_until = NULL, rec_as_of = :rec_as_of, rec_evidence = :rec_evidence
-WHERE device_id = :device_id AND coalesce(rec_as_of, 0) <= :rec_as_of
+WHERE device_id = :device_id AND coalesce(rec_as_of, 0) NOT BETWEEN :rec_as_of + 1 AND :rec_as_of + :slack
 
 -- name: recording_began
 UPDATE device_states
@@ -56,7 +61,7 @@ WHERE device_id = ? AND rec_active = 1
 -- name: this_recording_ended
 UPDATE device_states
 SET rec_active = 0, rec_until = NULL, rec_as_of = ?, rec_evidence = ?
-WHERE device_id = ? AND rec_active = 1 AND rec_id = ?
+WHERE device_id = ? AND rec_active = 1 AND rec_id IS ?
 
 -- name: recording_has_ended
 SELECT 1 FROM recordings WHERE device_id = ? AND id = ? AND ended_at IS NOT NULL

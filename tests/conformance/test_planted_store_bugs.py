@@ -1,0 +1,127 @@
+"""Promises of the store, broken on purpose: the suite must notice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from _pytest.outcomes import Failed
+
+from rolltape.codes import Problem
+from rolltape.domain import lifecycle
+from rolltape.store.sqlite import bindings, expiry, moves, writer
+from rolltape.store.sqlite.connections import Connections
+from rolltape.store.sqlite.database import queries
+from tests.conformance.test_sqlite_store import SqliteSuite as Suite
+
+Patch = pytest.MonkeyPatch
+NOTICED = (AssertionError, Failed, Problem)
+
+
+def _event_after_the_commit(patch: Patch) -> None:
+    """The change is committed by itself, and its event in a transaction of its own."""
+
+    def wrong(db: Any, *facts: Any, **named: Any) -> None:
+        db.conn.execute("COMMIT")
+        db.conn.execute("BEGIN IMMEDIATE")
+        append(db, *facts, **named)
+
+    append = moves.append_event
+    patch.setattr(moves, "append_event", wrong)
+
+
+def _half_a_batch_is_kept(patch: Patch) -> None:
+    """An operation that raises after it has written is answered, and what it wrote is committed with the rest."""
+
+    def wrong(db: Any, job: Any) -> Any:
+        try:
+            return job, job.op(db, *job.args), None
+        except Exception as error:
+            return job, None, error
+
+    patch.setattr(writer, "_attempt", wrong)
+
+
+def _one_spoils_all(patch: Patch) -> None:
+    """When one operation fails, the whole batch is told so."""
+
+    def wrong(self: writer.Writer, job: Any) -> Any:
+        return job, None, RuntimeError("somebody else's fault")
+
+    patch.setattr(writer.Writer, "_commit_alone", wrong)
+
+
+def _nothing_settles(patch: Patch) -> None:
+    async def wrong(self: Connections, now: int) -> None:
+        """Expires nothing."""
+
+    patch.setattr(Connections, "settle", wrong)
+
+
+def _a_binding_ends_amid_expiry(patch: Patch) -> None:
+    """A reset that expires cancels commands that the same batch is still going to expire."""
+
+    def wrong(db: Any, row: Any, now: int) -> None:
+        expire(db, row, now)
+        if lifecycle.ends_binding_on_expiry(row.type, row.status):
+            bindings.end_generation(db, row.device_id, row.generation, now)
+
+    expire = expiry._expire
+    patch.setattr(expiry, "_expire", wrong)
+
+
+def _sql(aggregate: str, name: str, old: str, new: str) -> Callable[[Patch], None]:
+    def plant(patch: Patch) -> None:
+        text = queries(aggregate)[name]
+        assert old in text, f"the query {name} no longer says {old!r}: plant the bug anew"
+        patch.setitem(cast(dict[str, str], queries(aggregate)), name, text.replace(old, new))
+
+    return plant
+
+
+PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...] = (
+    (_event_after_the_commit, Suite.test_a_creation_that_fails_half_way_has_done_nothing),
+    (_half_a_batch_is_kept, Suite.test_a_creation_that_fails_half_way_has_done_nothing),
+    (_one_spoils_all, Suite.test_a_creation_that_fails_half_way_has_done_nothing),
+    (_nothing_settles, Suite.test_a_list_shows_none_open_past_its_time),
+    (_nothing_settles, Suite.test_counts_and_history_know_it_too),
+    (_nothing_settles, Suite.test_an_unbind_finds_expired_what_was_due),
+    (_nothing_settles, Suite.test_a_reset_is_not_answered_with_one_that_is_due),
+    (_a_binding_ends_amid_expiry, Suite.test_a_reset_and_a_later_command_that_are_both_overdue_expire_both),
+    (
+        _sql("commands", "offerable", "AND :now", "AND 9e15"),
+        Suite.test_a_clock_that_was_set_back_holds_no_offer_back,
+    ),
+    (
+        _sql("commands", "mint_seq", "last_seq + 1", "last_seq"),
+        Suite.test_many_at_once_have_each_their_own_seq,
+    ),
+    (
+        _sql("commands", "by_idempotency_key", "AND generation = ?", "AND ? IS NOT NULL"),
+        Suite.test_a_key_belongs_to_its_binding_and_is_honoured_after_it,
+    ),
+    (
+        _sql("bindings", "end_binding", "AND generation = ?", "AND ? IS NOT NULL"),
+        Suite.test_a_reset_that_was_obeyed_ends_its_own_binding_and_never_a_later_one,
+    ),
+    (
+        _sql("bindings", "replace_older_tokens", "AND n < ?", "AND n <> ?"),
+        Suite.test_an_old_token_works_until_a_newer_one_is_first_used,
+    ),
+    (_sql("commands", "list", "n < ?", "n <= ?"), Suite.test_pages_of_commands_are_stable_while_commands_are_added),
+)
+
+
+@pytest.mark.parametrize(("plant", "promise"), PLANTS, ids=lambda each: each.__name__.strip("_"))
+def test_a_planted_bug_is_noticed(
+    tmp_path: Path, monkeypatch: Patch, plant: Callable[[Patch], None], promise: Callable[[Suite, Path], None]
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(NOTICED):
+        promise(Suite(), tmp_path)
+
+
+def test_a_token_reuse_that_is_told_each_time_is_noticed(tmp_path: Path, monkeypatch: Patch) -> None:
+    _sql("bindings", "note_reuse", "AND reused_at IS NULL", "")(monkeypatch)
+    with pytest.raises(AssertionError):
+        Suite().test_a_token_that_comes_again_is_one_event(tmp_path)

@@ -1,0 +1,212 @@
+"""The single writer: many callers in one commit, and none of them at the mercy of another."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from rolltape.codes import Code, Problem
+from rolltape.store.sqlite.database import Db, connect
+from rolltape.store.sqlite.writer import MAX_WAITING, Writer
+
+
+def _prepared(folder: Path) -> None:
+    db = connect(folder)
+    db.run("CREATE TABLE notes (n INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)")
+    db.conn.close()
+
+
+def _notes(folder: Path) -> list[str]:
+    db = connect(folder, readonly=True)
+    found = [text for (text,) in db.all("SELECT text FROM notes ORDER BY n")]
+    db.conn.close()
+    return found
+
+
+def _on_a_writer(folder: Path, use: Callable[[Writer], Awaitable[None]]) -> None:
+    _prepared(folder)
+    writer = Writer(folder)
+    try:
+        asyncio.run(use(writer))  # type: ignore[arg-type]
+    finally:
+        writer.close()
+
+
+def note(db: Db, text: str) -> str:
+    """Writes one."""
+    db.run("INSERT INTO notes (text) VALUES (?)", (text,))
+    return text
+
+
+def refuse(db: Db, text: str) -> str:
+    """Refuses before it has written."""
+    raise Problem(Code.NOT_FOUND, text)
+
+
+def note_and_refuse(db: Db, text: str) -> str:
+    """Refuses after it has written."""
+    note(db, text)
+    raise Problem(Code.NOT_FOUND, text)
+
+
+def note_and_break(db: Db, text: str) -> str:
+    """Breaks after it has written."""
+    note(db, text)
+    raise ZeroDivisionError
+
+
+@asynccontextmanager
+async def _held(writer: Writer) -> AsyncIterator[threading.Event]:
+    """Keeps the writer busy until the event is set, so that what comes meanwhile goes into one batch."""
+    started, go = threading.Event(), threading.Event()
+
+    def hold(db: Db) -> None:
+        started.set()
+        assert go.wait(10)
+
+    busy = asyncio.ensure_future(writer.run(hold))
+    assert await asyncio.to_thread(started.wait, 10)
+    try:
+        yield go
+    finally:
+        go.set()
+        await busy
+
+
+def test_an_answer_comes_after_the_commit(tmp_path: Path) -> None:
+    async def use(writer: Writer) -> None:
+        assert await writer.run(note, "a") == "a"
+        assert _notes(tmp_path) == ["a"]
+
+    _on_a_writer(tmp_path, use)
+
+
+@pytest.mark.parametrize("bad", [refuse, note_and_refuse, note_and_break])
+def test_an_operation_that_fails_neither_spoils_nor_half_does_another(
+    tmp_path: Path, bad: Callable[[Db, str], str]
+) -> None:
+    async def use(writer: Writer) -> None:
+        async with _held(writer) as together:
+            works = [writer.run(note, "1"), writer.run(bad, "2"), writer.run(note, "3"), writer.run(bad, "4")]
+            tasks = [asyncio.ensure_future(work) for work in works]
+            await asyncio.sleep(0)
+            together.set()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [answer if isinstance(answer, str) else None for answer in answers] == ["1", None, "3", None]
+        assert _notes(tmp_path) == ["1", "3"]
+
+    _on_a_writer(tmp_path, use)
+
+
+def test_a_statement_that_the_database_refuses_is_unavailable_to_its_caller_alone(tmp_path: Path) -> None:
+    async def use(writer: Writer) -> None:
+        answers = await asyncio.gather(*(writer.run(note, text) for text in "aab"), return_exceptions=True)
+        problems = [answer for answer in answers if isinstance(answer, Problem)]
+        assert [problem.code for problem in problems] == [Code.UNAVAILABLE]
+        assert sorted(_notes(tmp_path)) == ["a", "b"]
+
+    _on_a_writer(tmp_path, use)
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing_and_room_heals_it(tmp_path: Path) -> None:
+    def fill(db: Db, pages: int) -> None:
+        db.conn.execute(f"PRAGMA max_page_count={pages}").fetchall()
+
+    def long_note(db: Db, text: str) -> str:
+        return note(db, text * 20_000)
+
+    async def use(writer: Writer) -> None:
+        await writer.run(note, "before")
+        await writer.run(fill, 1)  # SQLite takes the present size as the least
+        both = await asyncio.gather(*(writer.run(long_note, text) for text in "ab"), return_exceptions=True)
+        assert all(isinstance(answer, Problem) and answer.code == Code.UNAVAILABLE for answer in both)
+        assert _notes(tmp_path) == ["before"]
+        await writer.run(fill, 100_000)
+        assert len(await writer.run(long_note, "c")) == 20_000
+
+    _on_a_writer(tmp_path, use)
+
+
+def test_too_many_waiting_are_refused_at_once_and_those_that_wait_are_done(tmp_path: Path) -> None:
+    async def use(writer: Writer) -> None:
+        async with _held(writer) as together:
+            tasks = [asyncio.ensure_future(writer.run(_nothing)) for _ in range(MAX_WAITING + 2)]
+            await asyncio.sleep(0)
+            refused = [task for task in tasks if task.done()]
+            together.set()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert len(refused) == 2
+        assert sum(answer is None for answer in answers) == len(tasks) - len(refused)
+        assert {a.code for a in answers if isinstance(a, Problem)} == {Code.UNAVAILABLE}
+
+    _on_a_writer(tmp_path, use)
+
+
+def _nothing(db: Db) -> None:
+    """Does nothing."""
+
+
+def test_a_caller_that_goes_away_cancels_its_wait_and_not_its_write(tmp_path: Path) -> None:
+    async def use(writer: Writer) -> None:
+        async with _held(writer) as together:
+            task = asyncio.ensure_future(writer.run(note, "a"))
+            await asyncio.sleep(0)
+            task.cancel()
+            together.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await writer.run(note, "b")
+        assert _notes(tmp_path) == ["a", "b"]
+
+    _on_a_writer(tmp_path, use)
+
+
+def test_closing_finishes_what_waits_and_refuses_what_comes_later(tmp_path: Path) -> None:
+    _prepared(tmp_path)
+    writer = Writer(tmp_path)
+
+    async def use() -> None:
+        tasks = [asyncio.ensure_future(writer.run(note, str(n))) for n in range(50)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(writer.close)
+        assert await asyncio.gather(*tasks) == [str(n) for n in range(50)]
+        with pytest.raises(Problem):
+            await writer.run(note, "late")
+
+    asyncio.run(use())
+    assert len(_notes(tmp_path)) == 50
+
+
+def test_an_event_loop_that_is_gone_does_not_end_the_writer(tmp_path: Path) -> None:
+    _prepared(tmp_path)
+    writer = Writer(tmp_path)
+    loop = asyncio.new_event_loop()
+
+    async def leave() -> None:
+        asyncio.ensure_future(writer.run(note, "a")).add_done_callback(lambda _: None)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(leave())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    async def later() -> None:
+        await writer.run(note, "b")
+
+    asyncio.run(later())
+    writer.close()
+    assert _notes(tmp_path) == ["a", "b"]
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    _prepared(tmp_path)
+    db = connect(tmp_path, readonly=True)
+    with pytest.raises(apsw.ReadOnlyError):
+        note(db, "a")
+    db.conn.close()
