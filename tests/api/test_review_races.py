@@ -98,6 +98,15 @@ def test_a_start_that_is_reported_late_does_not_hide_the_recording_that_runs(
     assert is_refused(device.unbind(), 409, Code.DEVICE_RECORDING)
 
 
+def test_a_start_that_was_obeyed_after_a_newer_one_was_over_runs(world: ContractWorld, device: BoundDevice) -> None:
+    older = device.command()
+    newer = device.command(params={"max_duration_sec": 1})
+    device.report(newer["id"], result={"recording_id": "rec_newer"})
+    world.pass_time(2)
+    device.report(older["id"], result={"recording_id": "rec_older"})
+    assert is_refused(device.unbind(), 409, Code.DEVICE_RECORDING)
+
+
 def test_a_stop_of_an_ended_binding_ends_no_recording_of_the_next(world: ContractWorld, device: BoundDevice) -> None:
     old, stop = device.token, device.command("stop_recording")
     device.unbind(force=True)

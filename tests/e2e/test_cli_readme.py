@@ -87,12 +87,11 @@ def test_the_first_command_works_as_the_readme_tells_it(newcomer: Newcomer, tmp_
         answer = newcomer.type(command)
         for shown in re.findall(r'": "(\w+_…)"', comment):
             newcomer.take_id(shown, answer)
-    (curl,) = [block for block in blocks("sh") if "curl" in block]
-    assert json.loads(newcomer.type(curl))["type"] == "start_recording"
-    newcomer.type("rolltape commands send dev_… stop_recording --wait 10")
     (python,) = blocks("python")
     (tmp_path / "first.py").write_text(python.replace("dev_…", newcomer.ids["dev_…"]))
     path = newcomer.type("python3 first.py").strip()
     assert (tmp_path / path).stat().st_size > 0
+    (curl,) = [block for block in blocks("sh") if "curl" in block]
+    assert json.loads(newcomer.type(curl))["status"] == "executed"
     (shell,) = re.findall(r"`(rolltape commands send .+?)`", README.read_text())
     newcomer.type(shell)

@@ -3,14 +3,19 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Event
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from rolltape import Client
 from rolltape.testing.process import ServerProcess, make_key, running_server, start_server
 from rolltape.testing.recorder import FakeRecorder
 
@@ -117,7 +122,76 @@ def test_a_backup_of_a_running_server_is_restored(server: ServerProcess, env: di
     finally:
         assert restored.stop() == 0
     assert "empty folder" in rolltape("restore", str(target), "--data", str(tmp_path / "data"), code=1)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "rolltape.db-wal").touch()
+    assert "rolltape.db-wal" in rolltape("restore", str(target), "--data", str(tmp_path / "old"), code=1)
     assert "no database" in rolltape("backup", str(target), "--data", str(tmp_path / "none"), code=1)
+
+
+def test_recordings_are_in_the_backup_wherever_the_data_folder_is(tmp_path: Path) -> None:
+    data = tmp_path / "incoming" / "data"
+    data.parent.mkdir()
+    with running_server(data) as there:
+        env = {"ROLLTAPE_URL": there.url, "ROLLTAPE_API_KEY": make_key(data)["key"]}
+        (tmp_path / "tape.ogg").write_bytes(SOUND)
+        user = rolltape("end-users", "create", "anna", env=env)["id"]
+        rolltape("recordings", "upload", str(tmp_path / "tape.ogg"), "--end-user-id", user, env=env)
+        told = rolltape("backup", str(tmp_path / "backup.tar"), "--data", str(data))
+    assert told["recordings"] == 1
+    rolltape("restore", str(tmp_path / "backup.tar"), "--data", str(tmp_path / "restored"))
+    assert {one["level"] for one in rolltape("doctor", "--data", str(tmp_path / "restored"))} == {"ok"}
+    for path in (tmp_path / "restored" / "rolltape.db", tmp_path / "restored" / "recordings", data / "rolltape.db"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_mistyped_data_folder_is_not_made(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for command in (["keys", "list"], ["projects", "list"], ["keys", "revoke", "key_1"], ["keys", "rotate-grant-key"]):
+        assert "--data" in rolltape(*command, "--data", str(nowhere), code=1)
+    assert not nowhere.exists()
+
+
+def test_a_database_that_is_none_is_told_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "rolltape.db").write_bytes(bytes(range(256)) * 64)
+    assert f"rolltape doctor --data {tmp_path}" in rolltape_plain("serve", "--data", str(tmp_path), code=1)
+
+
+def test_a_certificate_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+    tls = ["--tls-cert", str(tmp_path / "no.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    assert "no.pem" in rolltape_plain("serve", "--data", str(tmp_path / "data"), "--port", "0", *tls, code=1)
+
+
+def test_an_upload_that_outlasts_the_drain_is_cut_off_with_its_bytes_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data, ROLLTAPE_DRAIN_SECONDS="1") as server, upload_of_half(server) as line:
+        part = the_part_in(data / "recordings")
+        assert server.stop() == 0
+        assert line.recv(65536).startswith(b"HTTP/1.1 503 ")
+    assert part.read_bytes() == SOUND[:1000]
+    assert "Traceback" not in (tmp_path / "data.log").read_text()
+
+
+def upload_of_half(server: ServerProcess) -> socket.socket:
+    """A line on which an upload has begun and goes no further."""
+    with Client(server.url, make_key(server.data)["key"]) as client:
+        recording = client.recordings.create(
+            started_at="2026-01-01T00:00:00Z", end_user_id=client.end_users.create("anna").id
+        )
+        place = urlsplit(client.recordings.upload_url(recording.id, "audio/ogg", file_size_bytes=len(SOUND)).upload_url)
+    line = socket.create_connection((place.hostname or "", place.port or 0), timeout=30)
+    head = f"PATCH {place.path}?{place.query} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Length: {len(SOUND)}\r\n"
+    tus = "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n\r\n"
+    line.sendall((head + tus).encode() + SOUND[:1000])
+    return line
+
+
+def the_part_in(folder: Path) -> Path:
+    """Wait until the bytes of an upload have a place."""
+    end = time.monotonic() + 20
+    while not (parts := list(folder.rglob("*.part"))):
+        assert time.monotonic() < end
+        Event().wait(0.02)
+    return parts[0]
 
 
 def test_a_device_is_commanded_from_the_shell(server: ServerProcess, env: dict[str, str], tmp_path: Path) -> None:

@@ -174,3 +174,21 @@ def test_metrics_count_answers_and_tell_what_is_open(serving: tuple[ServerProces
         assert "rolltape_commands_open 1.0" in text
         assert "rolltape_devices_bound 1.0" in text
         assert key not in text
+
+
+def test_a_binding_after_a_restore_has_a_number_that_the_lost_server_never_gave(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        key = make_key(data)["key"]
+        with client_of(server, key) as http:
+            device_id, bound = bound_device(http, "sn-5")
+            admin_backup(data, tmp_path / "backup.tar")
+            user = http.post("/v1/end-users", json={"external_id": "later"}).json()["id"]
+            assert http.post(f"/v1/devices/{device_id}/unbind").status_code == 200
+            lost = http.post(f"/v1/devices/{device_id}/bind", json={"end_user_id": user}).json()
+    admin_restore(tmp_path / "backup.tar", tmp_path / "restored")
+    with running_server(tmp_path / "restored") as again, client_of(again, key) as http:
+        assert http.get(f"/v1/devices/{device_id}").json()["binding_generation"] == bound["binding_generation"]
+        assert http.post(f"/v1/devices/{device_id}/unbind").status_code == 200
+        anew = http.post(f"/v1/devices/{device_id}/bind", json={"end_user_id": bound["end_user_id"]}).json()
+        assert anew["binding_generation"] > lost["binding_generation"]

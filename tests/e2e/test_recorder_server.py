@@ -8,6 +8,9 @@ import pytest
 
 from rolltape import Client
 from rolltape.clock import SystemClock
+from rolltape.codes import Failure
+from rolltape.recorder.journal import Journal
+from rolltape.recorder.parts import failed
 from rolltape.testing.process import make_key, running_server
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.wire.device import BoundDevice
@@ -97,6 +100,24 @@ def test_an_unbind_by_force_ends_the_recording_and_its_sound_still_arrives(clien
         until(lambda: recorder.press("status")["token_ended"], "the end of the token")
         assert recorder.press("status")["recording"] is None
         assert client.recordings.wait(start.result["recording_id"], timeout=20).status == "uploaded"
+
+
+def test_a_report_that_was_not_sent_before_the_device_was_bound_anew_still_lands(
+    client: Client, tmp_path: Path
+) -> None:
+    device = bound(client, "late")
+    with recorder_of(client, device, tmp_path) as recorder:
+        recorder.stop()
+    stop = client.devices.stop_recording(device.id)
+    journal = Journal(tmp_path / "state" / "journal")
+    journal.end(stop.id, failed(Failure.NOT_RECORDING, "nothing is being recorded"))
+    journal.close()
+    assert device.end_user_id is not None
+    client.devices.unbind(device.id, force=True)
+    again = client.devices.bind(device.id, device.end_user_id)
+    with recorder_of(client, again, tmp_path) as recorder:
+        until(lambda: client.commands.get(device.id, stop.id).status == "failed", "the report")
+        until(lambda: recorder.press("status")["pending_reports"] == 0, "told")
 
 
 def test_a_factory_reset_unbinds_and_wipes(client: Client, tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str], shell: Shel
 def test_without_a_key_it_says_where_to_get_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROLLTAPE_API_KEY")
     told = shell("devices", "stats")
-    assert told.code == ExitCode.USAGE
+    assert told.code == ExitCode.NOT_ALLOWED
     assert "rolltape keys create" in told.err
 
 

@@ -184,4 +184,12 @@ def list_projects(data: Data = DEFAULT_DATA, json: Json = False) -> None:
 
 def _list(rows: list[dict[str, Any]], none: str, json: bool) -> None:
     columns = [(name.upper(), read) for name, read in fields_of(rows[0])] if rows else []
+    if not json:
+        rows = [{name: _briefly(value) for name, value in row.items()} for row in rows]
     Output(as_json=json).rows(rows, columns, none=none)
+
+
+def _briefly(value: Any) -> Any:
+    from rolltape.codes import SCOPES
+
+    return "all" if value == list(SCOPES) else value

@@ -27,13 +27,14 @@ class ExitCode(IntEnum):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The code for an error that ended the run."""
+    from rolltape.cli.options import NoKey
     from rolltape.codes import Problem
     from rolltape.config import BadSetting
     from rolltape.sdk import errors
 
     table: list[tuple[tuple[type[BaseException], ...], ExitCode]] = [
         ((errors.NotFound,), ExitCode.NOT_FOUND),
-        ((errors.Unauthorized, errors.Forbidden), ExitCode.NOT_ALLOWED),
+        ((errors.Unauthorized, errors.Forbidden, NoKey), ExitCode.NOT_ALLOWED),
         ((errors.Conflict,), ExitCode.CONFLICT),
         ((errors.Unreachable, errors.Unavailable, errors.RateLimited), ExitCode.UNREACHABLE),
         ((errors.SettingsError, errors.InvalidRequest, errors.PayloadTooLarge, BadSetting), ExitCode.USAGE),

@@ -11,7 +11,7 @@ from rolltape.cli.exits import exit_code_of, explain
 
 app = typer.Typer(
     name="rolltape",
-    help="Command voice recorders that sleep, go offline or hide behind a phone, and get their recordings back.",
+    help="Command voice recorders that sleep or drop off the network, and get their recordings back.",
     epilog="ROLLTAPE_URL and ROLLTAPE_API_KEY say which server to talk to and as whom. See docs/cli.md.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

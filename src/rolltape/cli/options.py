@@ -44,6 +44,10 @@ _CONNECTION = [
 ]
 
 
+class NoKey(Exception):
+    """A call to a server, and nobody said as whom."""
+
+
 def calls(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command of `app` that talks to a server.
 
@@ -57,6 +61,8 @@ def calls(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callab
         def command(url: str | None, api_key: str | None, ca_file: Path | None, json: bool, **given: Any) -> None:
             from rolltape.sdk.client import Client
 
+            if not api_key:
+                raise NoKey("no API key: set ROLLTAPE_API_KEY, or pass --api-key; `rolltape keys create` makes one")
             with Client(url, api_key, ca_file=ca_file) as client:
                 function(client, Output(as_json=json), **given)
 

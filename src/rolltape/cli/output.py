@@ -69,7 +69,7 @@ class Output:
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name, _ in columns:
-            table.add_column(name, overflow="fold")
+            table.add_column(name, overflow="fold", no_wrap=name.lower() == "id")  # an id that is cut can't be copied
         for value in listed:
             table.add_row(*(cell(read(value)) for _, read in columns))
         console().print(table)

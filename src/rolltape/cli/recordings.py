@@ -70,14 +70,14 @@ def download(
     out: Output,
     *,
     recording_id: str,
-    path: Annotated[Path, typer.Argument(help="A file, or a folder to put it in.")] = Path(),
+    path: Annotated[str, typer.Argument(help="A file, or a folder to put it in.")] = ".",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Download a recording's audio.
 
     Broken off, it goes on where it was. Its SHA-256 is checked.
     """
-    if path.is_file() and not force:
+    if Path(path).is_file() and not force:
         raise typer.BadParameter(f"{path} exists; --force replaces it", param_hint="path")
     with transfer_bar(recording_id, out) as moved:
         target = client.recordings.download(recording_id, path, progress=moved)
@@ -89,7 +89,7 @@ def upload(
     client: "Client",
     out: Output,
     *,
-    path: Annotated[Path, typer.Argument(help="An audio file.")],
+    path: Annotated[Path, typer.Argument(help="An audio file.", exists=True, dir_okay=False)],
     recording_id: Annotated[str | None, typer.Option(help="A recording that waits for its bytes.")] = None,
     content_type: Annotated[str | None, typer.Option(help="Like audio/ogg; else told by the name.")] = None,
     started_at: Annotated[str | None, typer.Option(help="ISO 8601; else the file's own time.")] = None,

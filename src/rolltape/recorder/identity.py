@@ -19,6 +19,7 @@ class Known(msgspec.Struct, kw_only=True):
 
     given: the fingerprint of the token that the settings gave. next_token: a fresh one that has not worked yet.
     ended: the server said that this token's binding is over. replay_device: whose replay record lies in the folder.
+    former_token: of the binding before, which still tells how that one's commands ended.
     """
 
     given: str
@@ -31,6 +32,7 @@ class Known(msgspec.Struct, kw_only=True):
     ended: bool = False
     muted: bool = False
     replay_device: str | None = None
+    former_token: str | None = None
 
     def __repr__(self) -> str:
         return f"Known(device_id={self.device_id!r}, generation={self.generation!r})"
@@ -47,7 +49,13 @@ class Identity:
         self.known = found if found is not None else Known(given=given, token=token)
         if self.known.given != given:  # bound anew: who we are has to be learned again, the audio and the story stay
             old = self.known
-            self.known = Known(given=given, token=token, muted=old.muted, replay_device=old.replay_device)
+            self.known = Known(
+                given=given,
+                token=token,
+                muted=old.muted,
+                replay_device=old.replay_device,
+                former_token=old.next_token or old.token,
+            )
         self._keep()
 
     def change(self, **changes: Any) -> None:

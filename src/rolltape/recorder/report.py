@@ -8,7 +8,8 @@ from rolltape.recorder.parts import Parts
 from rolltape.recorder.transport import TokenEnded, Unreachable
 
 MOST_IN_A_HEARTBEAT = 50
-_NEVER = frozenset({400, 404, 413, 422})
+_NEVER = frozenset({400, 401, 404, 413, 422})
+"""401 comes here only for the token of an earlier binding, whose time is over then."""
 
 
 class Reports:
@@ -28,6 +29,8 @@ class Reports:
         if entry is None or entry.report is None or entry.told:
             return
         code = result.error.code if result.error else ""
+        if code == "not_found" and self._parts.identity.known.former_token is not None:
+            return  # it may be of the binding before: a report of its own tells
         if result.ok or code in {"result_conflict", "not_found"}:
             self._parts.told(entry)
 

@@ -101,6 +101,14 @@ class Line:
                 raise TokenEnded
         raise Unreachable("the server does not know this token: bind the device again and pass the new one")
 
+    async def call_as_before(self, method: str, path: str, body: Any) -> Answer | None:
+        """Call the API with the token of the binding before this one; None where there was none. Raises Unreachable."""
+        token = self._identity.known.former_token
+        if token is None:
+            return None
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        return await self.raw(method, f"{self._base}{path}", headers=headers, content=msgspec.json.encode(body))
+
     async def raw(
         self, method: str, url: str, *, headers: dict[str, str], content: bytes, timeout: float | None = None
     ) -> Answer:

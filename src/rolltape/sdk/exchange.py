@@ -102,9 +102,17 @@ def _error_of(outcome: Outcome, request: Request[T], maybe_done: bool) -> Plan[A
 
 def _unreachable_text(outcome: NoAnswer, retry: bool) -> str:
     if not outcome.sent:
-        return f"the server can't be reached: {outcome.why}. Is it running, and is the URL right?"
+        return f"the server can't be reached: {outcome.why}. {_hint(outcome.why)}"
     what_next = "It is safe to send it again." if retry else "It may have happened: look before you send it again."
     return f"no answer came: {outcome.why}. {what_next}"
+
+
+def _hint(why: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "For a certificate of your own, name it: ca_file, --ca-file or ROLLTAPE_CA_FILE."
+    if "WRONG_VERSION_NUMBER" in why:
+        return "Does it speak TLS? If not, the URL begins with http://."
+    return "Is it running, and is the URL right?"
 
 
 def retry_after(headers: Mapping[str, str]) -> Plan[float | None]:

@@ -30,7 +30,7 @@ def content_type_of(file: Path) -> ContentType:
     for kind, suffix in SUFFIXES.items():
         if suffix == ending:
             return kind
-    raise SettingsError(f"{file.name}: can't tell its content type by its name; pass content_type")
+    raise SettingsError(f"{file.name}: can't tell its content type by its name; say it (content_type, --content-type)")
 
 
 def sha256_of(file: Path) -> str:

@@ -154,7 +154,7 @@ def download(recording_id: str, path: str | os.PathLike[str] = ".", *, progress:
     """
     recording = yield from ask(recordings.fetch(recording_id))
     place = yield from ask(recordings.download_url(recording_id))
-    target = yield from work(partial(_target, Path(path), recording, place))
+    target = yield from work(partial(_target, os.fspath(path), recording, place))
     part = target.with_name(f".{target.name}.{recording.id}.part")
     for _ in range(2):
         yield from _fetch_all(recording_id, part, place, progress)
@@ -166,10 +166,13 @@ def download(recording_id: str, path: str | os.PathLike[str] = ".", *, progress:
     raise TransferFailed(f"what came for {recording_id} is not what was recorded: its SHA-256 is {digest}")
 
 
-def _target(path: Path, recording: Recording, place: DownloadUrl) -> Path:
-    if path.is_dir():
-        return path / f"{recording.id}{SUFFIXES.get(place.content_type, '.audio')}"
-    return path
+def _target(path: str, recording: Recording, place: DownloadUrl) -> Path:
+    target = Path(path)
+    if path.endswith(("/", os.sep)):
+        target.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        return target / f"{recording.id}{SUFFIXES.get(place.content_type, '.audio')}"
+    return target
 
 
 def _fetch_all(recording_id: str, part: Path, place: DownloadUrl, progress: Progress | None) -> Plan[None]:

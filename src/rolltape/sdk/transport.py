@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from rolltape.clock import Clock
+from rolltape.sdk.errors import SettingsError
 from rolltape.sdk.exchange import Session
 from rolltape.sdk.steps import Answer, Fetch, NoAnswer, Outcome, Send
 
@@ -40,7 +41,10 @@ def client_options(url: str, ca_file: Path | None) -> dict[str, Any]:
     if ca_file is not None:
         import ssl
 
-        options["verify"] = ssl.create_default_context(cafile=str(ca_file))
+        try:
+            options["verify"] = ssl.create_default_context(cafile=str(ca_file))
+        except ssl.SSLError as error:
+            raise SettingsError(f"the CA file {ca_file} holds no certificate in PEM ({error})") from error
     return options
 
 

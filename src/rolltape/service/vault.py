@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from rolltape.codes import Code, Problem
 from rolltape.domain.rows import SigningKeyRow
 from rolltape.store.inputs import FIRST
+from rolltape.store.media_files import sync_folder
 from rolltape.wire.grant import Ed25519Signer, b64url, ed25519_kid, jwk, un_b64url
 
 KEY_BYTES = 32
@@ -67,6 +68,7 @@ def make_master_key(path: Path) -> bytes:
         key = load_master_key(path)
     finally:
         fresh.unlink()
+    sync_folder(path.parent)  # what is sealed under it must not outlive it
     return key
 
 

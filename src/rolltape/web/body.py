@@ -4,6 +4,7 @@ The quick way is one call of a decoder. Only what that refuses, or what looks as
 decoder lets through (NUL characters, very large integers, deep nesting), is looked at again, slowly.
 """
 
+import asyncio
 import re
 from typing import Any, Generic, TypeVar
 
@@ -11,11 +12,13 @@ import msgspec
 from msgspec.inspect import DictType, ListType, Metadata, RawType, StructType, Type, UnionType, type_info
 
 from rolltape.codes import Code, Problem
-from rolltape.web.call import Call, ClientGone
+from rolltape.web.call import Call, ClientGone, Message
 from rolltape.web.mending import mended
 from rolltape.wire.values import check_values, is_suspect, not_json, read_any, too_deep
 
 T = TypeVar("T")
+BODY_SECONDS = 30
+"""A caller that sends its body drop by drop holds a connection and nothing else, and not for long."""
 _NOWHERE = "Send JSON as in /docs."
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<where>.*)`)?$", re.DOTALL)
@@ -33,7 +36,19 @@ async def read_body(call: Call[Any, Any], limit: int) -> bytes:
         if len(data) > limit:
             raise too_large(limit)
         return data
-    parts = bytearray(data)
+    try:
+        async with asyncio.timeout(
+            BODY_SECONDS
+        ):  # only here: most bodies come whole, and a timer costs as much as they
+            return await _with_the_rest(call, message, limit)
+    except TimeoutError:
+        raise Problem(
+            Code.INVALID_REQUEST, f"The body did not come within {BODY_SECONDS} s. Nothing was done; send it again."
+        ) from None
+
+
+async def _with_the_rest(call: Call[Any, Any], message: Message, limit: int) -> bytes:
+    parts = bytearray(message.get("body", b""))
     while message["type"] == "http.request" and message.get("more_body"):
         message = await call.receive()
         parts += message.get("body", b"")

@@ -1,7 +1,7 @@
 """A backup is one tar file: the database as of one moment, the master key, and the recordings that it names.
 
-In the copy every device's `seq` counter is 2^20 ahead: grants that the old server minted after the copy was made can't
-carry the same numbers as those that the restored one mints.
+In the copy every device's `seq` counter is 2^20 ahead, and its next binding 2^10: what the old server minted after the
+copy was made can't carry the same numbers as what the restored one mints.
 """
 
 import os
@@ -18,9 +18,10 @@ from rolltape.store.sqlite.database import FILE_NAME, Db, connect
 from rolltape.wiring.build import MASTER_KEY_NAME, RECORDINGS_NAME, master_key_path, prepare_folder
 
 SEQ_SKIPPED = 2**20
+GENERATIONS_SKIPPED = 2**10
 Progress = Callable[[int, int], None]
 _UNFINISHED = f"{FILE_NAME}.restoring"
-_SKIP_SEQ = "UPDATE device_bindings SET last_seq = last_seq + ?"
+_SKIP = "UPDATE device_bindings SET last_seq = last_seq + ?, generation_floor = generation + ?"
 
 
 class CantBackUp(Exception):
@@ -54,7 +55,7 @@ def _copy_database(data: Path, copy: Path) -> None:
         db.conn.close()
     ahead = Db(apsw.Connection(str(copy)))
     try:
-        ahead.run(_SKIP_SEQ, (SEQ_SKIPPED,))
+        ahead.run(_SKIP, (SEQ_SKIPPED, GENERATIONS_SKIPPED))
     finally:
         ahead.conn.close()
 

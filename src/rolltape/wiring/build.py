@@ -13,7 +13,7 @@ from rolltape.service.credentials import Credentials
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import Db, connect, migrate, transaction
+from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrate, transaction
 from rolltape.store.sqlite.store import SqliteStore
 
 MASTER_KEY_NAME = "master.key"
@@ -39,6 +39,8 @@ def prepare_folder(data: Path) -> None:
 def open_database(data: Path) -> Db:
     """The database of a data folder, made if need be, its schema up to date. Raises ValueError, OSError, apsw.Error."""
     prepare_folder(data)
+    if not (data / FILE_NAME).exists():
+        (data / FILE_NAME).touch(mode=0o600)  # SQLite gives the files beside it the same mode
     db = connect(data)
     migrate(db)
     return db

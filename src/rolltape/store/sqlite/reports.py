@@ -140,8 +140,8 @@ def _recording_began(db: Db, row: CommandRow, incoming: IncomingReport, now: int
     generation, _, _, last_ended_stop_seq = binding
     if generation != row.generation or row.seq < last_ended_stop_seq:
         return  # a later stop was carried out already, or another binding began since
-    if db.one(_Q["newer_start_ran"], (row.device_id, row.n)) is not None:
-        return  # this word comes late: a later start was obeyed since, so what this one began is over
+    if db.one(_Q["newer_start_ran"], (row.device_id, row.n)) is not None and states.runs(db, row.device_id, now):
+        return  # this word comes late: what a later start began runs, so what this one began is over
     began = incoming.recording_started_at if incoming.recording_started_at is not None else row.executed_at
     longest = views.from_json(row.params).get("max_duration_sec", DEFAULT_MAX_DURATION_SEC)
     # No start begins before its command was there, whatever the device's clock says.

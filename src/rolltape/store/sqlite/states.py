@@ -56,6 +56,11 @@ def recording_began(
         db.run(_Q["recording_began"], (recording_id, began, until, now, evidence, device_id))
 
 
+def runs(db: Db, device_id: str, now: int) -> bool:
+    """Whether a recording runs, as far as the device said."""
+    return db.one(_Q["runs"], (device_id, now)) is not None
+
+
 def recording_ended(db: Db, device_id: str, recording_id: str | None, evidence: Evidence, now: int) -> None:
     """Nothing is being recorded any more; with `recording_id`, only if that one was."""
     if recording_id is None:

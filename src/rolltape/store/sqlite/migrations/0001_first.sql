@@ -79,6 +79,7 @@ CREATE TABLE device_bindings (
     device_id           TEXT PRIMARY KEY REFERENCES devices (id),
     tenant_n            INTEGER NOT NULL,
     generation          INTEGER NOT NULL,               -- grows with every new binding; 0 before the first
+    generation_floor    INTEGER NOT NULL DEFAULT 0,     -- the next binding's is above this: set in a backup
     end_user_id         TEXT,                           -- NULL: unbound
     held_kids           TEXT NOT NULL,                  -- JSON: the grant keys that the device is known to hold
     last_seq            INTEGER NOT NULL,               -- the greatest seq minted; never reset

@@ -8,7 +8,7 @@ WHERE b.device_id = ? AND b.tenant_n = ? AND d.deleted_at IS NULL
 SELECT 1 FROM end_users WHERE id = ? AND tenant_n = ?
 
 -- name: bind
-UPDATE device_bindings SET generation = generation + 1, end_user_id = ?, held_kids = ?
+UPDATE device_bindings SET generation = max(generation, generation_floor) + 1, end_user_id = ?, held_kids = ?
 WHERE device_id = ? AND end_user_id IS NULL
 RETURNING generation
 

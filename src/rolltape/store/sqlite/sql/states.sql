@@ -53,6 +53,9 @@ SET rec_active = 1, rec_id = ?, rec_started_at = ?, rec_initiated_by = 'remote',
     rec_evidence = ?
 WHERE device_id = ?
 
+-- name: runs
+SELECT 1 FROM device_states WHERE device_id = ? AND rec_active = 1 AND (rec_until IS NULL OR rec_until > ?)
+
 -- name: recording_ended
 UPDATE device_states
 SET rec_active = 0, rec_until = NULL, rec_as_of = ?, rec_evidence = ?
