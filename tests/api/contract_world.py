@@ -39,14 +39,19 @@ class ContractWorld:
         self, method: str, path: str, credential: str | None = None, *, topic: str, **parts: Any
     ) -> "Future[httpx2.Response]":
         """A request whose answer is held back: it waits for news of `topic` when this comes back."""
+        before = self.clock.sleepers
         answer = self.pool.submit(self.call, method, path, credential, **parts)
+        self.until_waits(topic, before)
+        return answer
+
+    def until_waits(self, topic: str, sleepers_before: int) -> None:
+        """Comes back once a further request waits for news of `topic`, and for its time to be up."""
 
         async def waits() -> None:
-            while not self.web.app.wakeups.anyone(topic):
+            while not self.web.app.wakeups.anyone(topic) or self.clock.sleepers == sleepers_before:
                 await asyncio.sleep(0.001)
 
         self.web.run(waits())
-        return answer
 
     def pass_time(self, seconds: float, *, steps: int = 1) -> None:
         """Lets time go by in the server's own loop."""

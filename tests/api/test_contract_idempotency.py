@@ -158,11 +158,11 @@ def test_a_wait_ends_when_the_command_is_terminal(device: BoundDevice) -> None:
 
 def test_a_wait_ends_when_its_time_is_up_with_201_all_the_same(world: ContractWorld, device: BoundDevice) -> None:
     path, body = f"{device.path}/commands?wait=5", {"type": "start_recording"}
+    before = world.clock.sleepers
     answer = world.pool.submit(world.call, "POST", path, json=body)
     while not (made := world.get(f"{device.path}/commands")["data"]):
         assert not answer.done()
-    held_back = world.held("GET", f"{device.path}/commands/pending?wait=5", device.token, topic=made[0]["id"])
-    assert held_back.result(10).json()["commands"][0]["id"] == made[0]["id"]
+    world.until_waits(made[0]["id"], before)
     assert not answer.done()
     world.pass_time(5)
     assert (answer.result(10).status_code, answer.result().json()["status"]) == (201, "pending")

@@ -93,8 +93,9 @@ class LongPollRig(Rig):
     def ask(self) -> list[Offer]:
         self.world.pass_time(QUIET_SEC)
         path = f"{self.device.path}/commands/pending?wait=1"
+        before = self.world.clock.sleepers
         answer = self.world.pool.submit(self.world.call, "GET", path, self.credential)
-        while not answer.done() and not self.world.web.app.wakeups.anyone(self.device.id):
+        while not answer.done() and self.world.clock.sleepers == before:
             pass
         self.world.pass_time(1)  # the poll knows by now when its time is up
         answer.result(20)

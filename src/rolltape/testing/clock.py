@@ -17,6 +17,8 @@ class ManualClock:
         self._wall = now_ms
         self._elapsed = 0.0
         self._moved = asyncio.Event()
+        self.sleepers = 0
+        """How many wait for a time at this moment: a test that lets time go by may want them there first."""
 
     def now_ms(self) -> int:
         return self._wall
@@ -41,8 +43,12 @@ class ManualClock:
 
     async def sleep(self, seconds: float) -> None:
         until = self._elapsed + seconds
-        while self._elapsed < until:
-            await self._moved.wait()
+        self.sleepers += 1
+        try:
+            while self._elapsed < until:
+                await self._moved.wait()
+        finally:
+            self.sleepers -= 1
 
     async def wait(self, awaitable: Awaitable[T], seconds: float) -> T | None:
         wanted = asyncio.ensure_future(awaitable)

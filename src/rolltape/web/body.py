@@ -9,7 +9,18 @@ import re
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec.inspect import DictType, ListType, Metadata, RawType, StructType, Type, UnionType, type_info
+from msgspec.inspect import (
+    DictType,
+    ListType,
+    LiteralType,
+    Metadata,
+    NoneType,
+    RawType,
+    StructType,
+    Type,
+    UnionType,
+    type_info,
+)
 
 from rolltape.codes import Code, Problem
 from rolltape.web.call import Call, ClientGone, Message
@@ -123,7 +134,7 @@ class BodyDecoder(Generic[T]):
 
     def _refusal(self, data: bytes, error: msgspec.ValidationError) -> Problem:
         unknown = find_unknown(read_any(data), self._info)
-        return unknown_fields(unknown) if unknown else refusal(error)
+        return unknown_fields(unknown) if unknown else refusal(error, info=self._info)
 
 
 def _read_apart(info: Type) -> frozenset[str]:
@@ -141,8 +152,13 @@ def _is_raw(info: Type) -> bool:
     return isinstance(info, RawType) or (isinstance(info, ListType) and _is_raw(info.item_type))
 
 
-def refusal(error: msgspec.ValidationError, *, what: str = "Correct it and send the request again.") -> Problem:
-    """What the decoder says, in the shape of a `Problem`: the field in `param`, the rule in the message."""
+def refusal(
+    error: msgspec.ValidationError, *, what: str = "Correct it and send the request again.", info: Type | None = None
+) -> Problem:
+    """What the decoder says, in the shape of a `Problem`: the field in `param`, the rule in the message.
+
+    With `info`, the type that was decoded, a value that isn't one of a few is told those few.
+    """
     match = _AT.match(str(error))
     assert match is not None
     rule, where = match["what"], match["where"] or ""
@@ -150,11 +166,41 @@ def refusal(error: msgspec.ValidationError, *, what: str = "Correct it and send 
     if missing:
         where = f"{where}.{missing['name']}" if where else missing["name"]
         rule = "it is required"
+    choices = _choices(info, where) if info is not None and rule.startswith("Invalid enum value") else ()
+    if choices:
+        rule += f"; it is one of {', '.join(str(choice) for choice in choices)}"
     if len(rule) > 200:
         rule = rule[:200] + "…"
     rule = rule[0].lower() + rule[1:]
     text = f"`{where}`: {rule}. {what}" if where else f"The body is wrong: {rule}. {what}"
     return Problem(Code.INVALID_REQUEST, text, param=where or None)
+
+
+def _choices(info: Type, where: str) -> tuple[Any, ...]:
+    """The values that the field at `where` (a.b[...].c) may have, where those are listed."""
+    for name in re.findall(r"[^.\[\]]+", where):
+        info = _within(info, name)
+    info = _plain(info)
+    return tuple(info.values) if isinstance(info, LiteralType) else ()
+
+
+def _plain(info: Type) -> Type:
+    """A type without its limits, and without None."""
+    while isinstance(info, Metadata):
+        info = info.type
+    if isinstance(info, UnionType):
+        real = [kind for kind in info.types if not isinstance(kind, NoneType)]
+        return _plain(real[0]) if len(real) == 1 else info
+    return info
+
+
+def _within(info: Type, name: str) -> Type:
+    info = _plain(info)
+    if isinstance(info, ListType):
+        return info.item_type
+    if isinstance(info, StructType):
+        return next((field.type for field in info.fields if field.encode_name == name), info)
+    return info
 
 
 def unknown_fields(names: list[str]) -> Problem:
