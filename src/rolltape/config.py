@@ -88,6 +88,12 @@ class Settings:
     drain_seconds: int = _setting(
         "ROLLTAPE_DRAIN_SECONDS", _whole(1, 600), 10, "how long open requests may take at the end"
     )
+    notice_seconds: int = _setting(
+        "ROLLTAPE_NOTICE_SECONDS",
+        _whole(0, 600),
+        0,
+        "how long /ready says 503, at the end, while requests are still taken: time for a load balancer to look away",
+    )
     log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
 
     @staticmethod

@@ -1,6 +1,7 @@
 """What an operator relies on: backups that carry on where they were, findings with their cure, and a quiet end."""
 
 import os
+import signal
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from rolltape.testing.process import ServerProcess, make_key, running_server
+from rolltape.testing.process import ServerProcess, make_key, running_server, start_server
 from rolltape.wire.grant import authenticate, verifiers_from_jwks
 from rolltape.wiring import Finding, admin_backup, admin_doctor, admin_restore, admin_rotate_grant_key
 from rolltape.wiring.backup import SEQ_SKIPPED, CantBackUp
@@ -192,3 +193,27 @@ def test_a_binding_after_a_restore_has_a_number_that_the_lost_server_never_gave(
         assert http.post(f"/v1/devices/{device_id}/unbind").status_code == 200
         anew = http.post(f"/v1/devices/{device_id}/bind", json={"end_user_id": bound["end_user_id"]}).json()
         assert anew["binding_generation"] > lost["binding_generation"]
+
+
+def test_with_notice_a_server_says_that_it_goes_and_still_serves(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", ROLLTAPE_NOTICE_SECONDS="600") as server:
+        key = make_key(server.data)["key"]
+        with client_of(server, key) as http:
+            assert http.get("/ready").status_code == 200
+            server.process.send_signal(signal.SIGTERM)
+            while http.get("/ready").status_code == 200:
+                pass
+            assert http.post("/v1/devices", json={"serial_number": "late"}).status_code == 201
+            assert httpx2.get(f"{server.url}/health").status_code == 200, "new connections are taken too"
+        assert server.stop() == 0, "a second signal ends the notice"
+
+
+def test_a_lost_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        assert server.stop() == 0
+    for gone in data.glob("rolltape.db*"):
+        gone.unlink()
+    (data / "recordings" / "med_1").write_bytes(b"sound")
+    with pytest.raises(RuntimeError, match="has recordings but no"):
+        start_server(data)

@@ -105,7 +105,7 @@ def _check_tls(settings: Settings) -> None:
     if settings.tls_cert is None or settings.tls_key is None:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, "")
     except OSError as error:
         raise OSError(
             f"TLS: {settings.tls_cert} and {settings.tls_key} can't be used ({error}). "
@@ -138,9 +138,16 @@ def _end_on_signals(server: Server, app: Services, web: WebApp) -> None:
         app.wakeups.release_all()
         server.should_exit = True
 
+    def give_notice() -> None:
+        if web.ready and app.config.notice_seconds:
+            web.ready = False
+            loop.call_later(app.config.notice_seconds, end)
+        else:
+            end()  # at once; also where somebody asks a second time
+
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, end)
+        loop.add_signal_handler(signum, give_notice)
 
 
 async def _run(server: Server, settings: Settings, web: WebApp) -> int:
