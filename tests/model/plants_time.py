@@ -75,7 +75,7 @@ PLANTS = (
     Plant(
         5,
         "seq begins anew with a binding",
-        planting.sql("bind", "generation = generation + 1", "last_seq = 0, generation = generation + 1", "bindings"),
+        planting.sql("bind", "generation = max(", "last_seq = 0, generation = max(", "bindings"),
         stories.seq_after_a_new_binding,
     ),
     Plant(

@@ -54,7 +54,7 @@ def test_random_lives_meet_a_planted_bug_too(tmp_path: Path, monkeypatch: pytest
         lives = seed(3)(type("Lives", (Lives,), {"world": world}))
         planted.plant(monkeypatch)
         with pytest.raises(Difference):
-            run_state_machine_as_test(lives, settings=profile(60, 40, shrink=False))
+            run_state_machine_as_test(lives, settings=profile(400, 40, shrink=False))
         monkeypatch.undo()
 
 
