@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.tools import needs
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -79,7 +80,7 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
         somebody.leave()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="needs bash and curl")
+@needs("bash", "curl")
 def test_the_first_command_works_as_the_readme_tells_it(newcomer: Newcomer, tmp_path: Path) -> None:
     (setup,) = [block for block in blocks("sh") if "rolltape serve" in block]
     for line in setup.splitlines():

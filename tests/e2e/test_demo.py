@@ -15,6 +15,8 @@ import av
 import numpy as np
 import pytest
 
+from tests.tools import needs
+
 ROLLTAPE = [sys.executable, "-m", "rolltape.cli.main"]
 RATE = 48_000
 
@@ -98,7 +100,7 @@ def sh(line: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, shell=True, capture_output=True, text=True, timeout=30, check=False)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl isn't on this machine")
+@needs("curl")
 def test_the_curl_lines_work_when_pasted_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with demo_that_stays(tmp_path) as (process, lines):
         start, stop, look = [line for line in lines if line.startswith("curl ")]

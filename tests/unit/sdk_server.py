@@ -118,6 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
 
+KEY_TEXT = "sk_test_abc"
 AT = "2026-01-02T03:04:05.678Z"
 NO_STATE = {"device_state": None, "pending_recordings": None, "flags": None, "connection_type": None}
 DEVICE: dict[str, Any] = {
