@@ -9,6 +9,7 @@ import pytest
 from rolltape.domain import lifecycle
 from rolltape.store.inputs import Reported
 from rolltape.store.sqlite import expiry, moves, reports
+from rolltape.store.sqlite.connections import Connections
 from rolltape.store.sqlite.database import queries
 from tests.model.stories import Story
 
@@ -108,13 +109,20 @@ def nothing_is_due(patch: Patch) -> None:
 
 
 def unseen(module: Any) -> Callable[[Patch], None]:
-    """The operations of one module don't look whether something is due."""
+    """The operations of one module don't look whether something is due, nor does anybody before them."""
 
     class Blind:
         settle = staticmethod(lambda db, now: None)
         expire_batch = staticmethod(expiry.expire_batch)
 
-    return lambda patch: patch.setattr(module, "expiry", Blind)
+    async def look_away(self: Connections, now: int) -> None:
+        return None
+
+    def plant(patch: Patch) -> None:
+        patch.setattr(module, "expiry", Blind)
+        patch.setattr(Connections, "settle", look_away)
+
+    return plant
 
 
 def reset_ends_any_binding(end: Any) -> Any:

@@ -41,7 +41,11 @@ class Connections:
         return await asyncio.to_thread(locked)
 
     async def settle(self, now: int) -> None:
-        """Expires all that is due, so that what is read next shows nothing open past its time."""
+        """Expires all that is due, so that what is read next shows nothing open past its time.
+
+        Writes settle in their own transaction too, for what falls due meanwhile; what is settled here stays, also
+        where the write is then refused.
+        """
         while expiry.any_due(self.reader, now):
             await self.write(expiry.expire_batch, now)
 

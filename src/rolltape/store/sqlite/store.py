@@ -47,6 +47,7 @@ class SqliteCommands:
     _states: PendingStates
 
     async def create_command(self, new: NewCommand, now: int) -> Created:
+        await self._at.settle(now)
         return await self._at.write(commands.create, new, now)
 
     def device_facts(self, tenant_n: int, device_id: str) -> DeviceFacts:
@@ -80,11 +81,13 @@ class SqliteCommands:
         return self._at.read(events.of_command, tenant_n, command_id, after, limit)
 
     async def cancel_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
+        await self._at.settle(now)
         return await self._at.write(commands.cancel, tenant_n, device_id, command_id, now)
 
     async def acknowledge(
         self, tenant_n: int, device_id: str, command_id: str, generation: int | None, evidence: Evidence, now: int
     ) -> CommandRow:
+        await self._at.settle(now)
         return await self._at.write(reports.acknowledge, tenant_n, device_id, command_id, generation, evidence, now)
 
     async def report(
@@ -97,11 +100,13 @@ class SqliteCommands:
         now: int,
     ) -> Reported:
         await self._states.flush()
+        await self._at.settle(now)
         return await self._at.write(reports.report, tenant_n, device_id, command_id, generation, incoming, now)
 
     async def offer(
         self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
     ) -> tuple[list[CommandRow], bool]:
+        await self._at.settle(now)
         return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now)
 
     def anything_pending(self, device_id: str) -> bool:
