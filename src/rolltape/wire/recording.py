@@ -45,10 +45,6 @@ class CreateRecording(Struct, kw_only=True, frozen=True):
     upload_method: Annotated[str, Meta(max_length=64)] | None = None
 
 
-class CreateRecordingStrict(CreateRecording, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """The same from a backend, where an unknown field is an error."""
-
-
 class UploadUrlRequest(Struct, kw_only=True, frozen=True):
     """Body of POST /v1/recordings/{id}/upload-url."""
 

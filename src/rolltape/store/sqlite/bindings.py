@@ -82,12 +82,6 @@ def secret_of(db: Db, device_id: str, generation: int) -> bytes | None:
     return None if row is None else row[0]
 
 
-def end_user_of(db: Db, device_id: str, generation: int) -> str | None:
-    """Who was bound under that generation."""
-    row = db.one(_Q["end_user_of_generation"], (device_id, generation))
-    return None if row is None else row[0]
-
-
 def end_generation(db: Db, device_id: str, generation: int, now: int) -> tuple[str, ...] | None:
     """Ends the binding with that generation, if it is the one that lasts; never a later one.
 

@@ -1,9 +1,3 @@
--- name: binding
-SELECT b.generation, b.end_user_id
-FROM device_bindings AS b
-JOIN devices AS d ON d.id = b.device_id
-WHERE b.device_id = ? AND b.tenant_n = ? AND d.deleted_at IS NULL
-
 -- name: end_user_exists
 SELECT 1 FROM end_users WHERE id = ? AND tenant_n = ?
 
@@ -14,9 +8,6 @@ RETURNING generation
 
 -- name: refresh_held_kids
 UPDATE device_bindings SET held_kids = ? WHERE device_id = ?
-
--- name: held_kids
-SELECT held_kids FROM device_bindings WHERE device_id = ?
 
 -- name: remember_binding
 INSERT INTO binding_history (device_id, generation, end_user_id, secret_sealed, bound_at) VALUES (?, ?, ?, ?, ?)
@@ -85,6 +76,3 @@ DELETE FROM device_tokens
 WHERE device_id = ? AND generation = ? AND (first_used_at IS NULL OR replaced_at IS NOT NULL) AND n <= (
     SELECT n FROM device_tokens WHERE device_id = ? AND generation = ? ORDER BY n DESC LIMIT 1 OFFSET ?
 )
-
--- name: end_user_of_generation
-SELECT end_user_id FROM binding_history WHERE device_id = ? AND generation = ?
