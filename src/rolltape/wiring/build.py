@@ -42,13 +42,11 @@ def open_database(data: Path) -> Db:
     Raises ValueError where a new one would hide that the old one is gone, or for a newer schema; OSError, apsw.Error.
     """
     prepare_folder(data)
-    if not (data / FILE_NAME).exists():
-        if any((data / RECORDINGS_NAME).rglob("med_*")):
-            raise ValueError(
-                f"{data} has recordings but no {FILE_NAME}: it was lost, or another disk is mounted there. "
-                "Put it back, or restore a backup into an empty folder."
-            )
-        (data / FILE_NAME).touch(mode=0o600)  # SQLite gives the files beside it the same mode
+    if not (data / FILE_NAME).exists() and any((data / RECORDINGS_NAME).rglob("med_*")):
+        raise ValueError(
+            f"{data} has recordings but no {FILE_NAME}: it was lost, or another disk is mounted there. "
+            "Put it back, or restore a backup into an empty folder."
+        )
     db = connect(data)
     migrate(db)
     return db

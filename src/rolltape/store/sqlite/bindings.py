@@ -111,8 +111,7 @@ def unbind(db: Db, tenant_n: int, device_id: str, force: bool, now: int) -> Clos
         return Closed(device, ())
     if not force:
         _refuse_while_recording(db, device, now)
-    closed = close_open(db, device_id, "device_unbound", "The device was unbound.", now)
-    end_generation(db, device_id, device.generation, now)
+    closed = end_generation(db, device_id, device.generation, now) or ()
     return Closed(devices.get(db, tenant_n, device_id), closed)
 
 
