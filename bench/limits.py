@@ -7,7 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bench.client import measure, request
 from bench.compare import Effort
 from bench.servers import echo
-from rolltape.wire.grant import Claims, Ed25519Signer, sign
+from rolltape.wire.claims import Claims
+from rolltape.wire.grant import sign
+from rolltape.wire.keys import Ed25519Signer
 
 BODY = {"type": "start_recording", "params": {"max_duration_sec": 1800}, "idempotency_key": "0" * 16}
 

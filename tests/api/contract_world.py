@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 
 from rolltape.testing.clock import ManualClock
-from rolltape.wire.grant import un_b64url
+from rolltape.wire.keys import un_b64url
 from rolltape.wire.times import parse
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.states import Offline, States

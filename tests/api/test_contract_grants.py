@@ -7,7 +7,8 @@ import pytest
 
 from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import connect, transaction
-from rolltape.wire.grant import HmacKey, Verifier, authenticate, un_b64url, verifiers_from_jwks
+from rolltape.wire.grant import authenticate
+from rolltape.wire.keys import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 from rolltape.wire.times import parse
 from tests.api.contract_world import BoundDevice, ContractWorld, claims, header, open_contract
 

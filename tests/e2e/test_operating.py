@@ -12,7 +12,8 @@ import httpx2
 import pytest
 
 from rolltape.testing.process import ServerProcess, make_key, running_server, start_server
-from rolltape.wire.grant import authenticate, verifiers_from_jwks
+from rolltape.wire.grant import authenticate
+from rolltape.wire.keys import verifiers_from_jwks
 from rolltape.wiring import Finding, admin_backup, admin_doctor, admin_restore, admin_rotate_grant_key
 from rolltape.wiring.backup import SEQ_SKIPPED, CantBackUp
 

@@ -6,8 +6,8 @@ import pytest
 
 from rolltape.recorder.control import NotRunning, send
 from rolltape.testing.script_server import ScriptServer
-from rolltape.wire.grant import HmacKey, b64url
 from rolltape.wire.ids import new_id, new_secret
+from rolltape.wire.keys import HmacKey, b64url
 from tests.e2e.recorder_rig import recorder_of, recording_of, rig, started, stopped
 
 

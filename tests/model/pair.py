@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from rolltape.wire.grant import un_b64url
+from rolltape.wire.keys import un_b64url
 from rolltape.wire.times import parse
 from tests.model.rules import Answer, Model
 from tests.model.world import World

@@ -9,20 +9,9 @@ from hypothesis import strategies as st
 
 from rolltape.codes import Failure
 from rolltape.testing.grant_vectors import DEVICE, GEN, HMAC, ISS, KID, PUBLIC, SECRET, SIGNER, claims
-from rolltape.wire.grant import (
-    MAX_TOKEN_BYTES,
-    Claims,
-    Ed25519Verifier,
-    GrantRefused,
-    Verifier,
-    authenticate,
-    b64url,
-    ed25519_kid,
-    jwk,
-    sign,
-    un_b64url,
-    verifiers_from_jwks,
-)
+from rolltape.wire.claims import Claims, GrantRefused
+from rolltape.wire.grant import MAX_TOKEN_BYTES, authenticate, sign
+from rolltape.wire.keys import Ed25519Verifier, Verifier, b64url, ed25519_kid, jwk, un_b64url, verifiers_from_jwks
 
 KEYS: dict[str, Verifier] = {KID: Ed25519Verifier(Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key())}
 

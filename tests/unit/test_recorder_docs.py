@@ -9,8 +9,8 @@ import pytest
 from rolltape.codes import Failure
 from rolltape.testing.grant_vectors import HMAC, PUBLIC, claims, token
 from rolltape.wire.command import Pending, Report
-from rolltape.wire.grant import jwk, un_b64url
 from rolltape.wire.heartbeat import Heartbeat, HeartbeatAnswer
+from rolltape.wire.keys import jwk, un_b64url
 from rolltape.wire.recording import CreateRecording, UploadComplete, UploadUrlRequest
 from rolltape.wire.replay import ReplayRecord
 

@@ -8,7 +8,7 @@ import pytest
 from rolltape.recorder.backoff import Backoff
 from rolltape.recorder.identity import Identity, KeyRing
 from rolltape.testing.grant_vectors import KID, PUBLIC
-from rolltape.wire.grant import b64url, jwk
+from rolltape.wire.keys import b64url, jwk
 
 
 def identity(folder: Path, token: str = "dtok_1") -> Identity:

@@ -20,8 +20,8 @@ from rolltape.service.reports import evidence_of
 from rolltape.store.inputs import StateDelta
 from rolltape.wire import times
 from rolltape.wire.command import Offer
-from rolltape.wire.grant import Alg
 from rolltape.wire.heartbeat import Connection, Heartbeat, HeartbeatAnswer, RecordingNow
+from rolltape.wire.keys import Alg
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from rolltape.domain.principal import DevicePrincipal, Principal
 from rolltape.service import grants
 from rolltape.service.context import Services
 from rolltape.wire.command import Offer, Route
-from rolltape.wire.grant import Alg
 from rolltape.wire.heartbeat import MAX_OFFERS
+from rolltape.wire.keys import Alg
 
 
 def route_of(who: Principal, route: Route) -> Route:

@@ -8,7 +8,7 @@ from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.grants import held_kids
 from rolltape.wire.command import Offer, Pending
-from rolltape.wire.grant import Alg
+from rolltape.wire.keys import Alg
 from rolltape.wire.times import iso
 
 QUIET_MS = 10_000

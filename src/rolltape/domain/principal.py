@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rolltape.codes import Mode
-from rolltape.wire.grant import Alg
+from rolltape.wire.keys import Alg
 
 
 @dataclass(frozen=True, slots=True)

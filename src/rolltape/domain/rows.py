@@ -5,7 +5,7 @@ from typing import Literal
 
 from rolltape.codes import Mode
 from rolltape.wire.command import CommandType, Evidence, Route, Status
-from rolltape.wire.grant import Alg
+from rolltape.wire.keys import Alg
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from rolltape.codes import Failure
 from rolltape.recorder.parts import Parts
-from rolltape.wire.grant import Claims, GrantRefused, authenticate, judge
+from rolltape.wire.claims import Claims, GrantRefused
+from rolltape.wire.grant import authenticate, judge
 from rolltape.wire.ids import is_id
 
 KNOWN_TYPES = frozenset({"start_recording", "stop_recording", "trigger_upload", "factory_reset"})

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from rolltape.recorder.durable import read_sealed, seal, write_whole
-from rolltape.wire.grant import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 from rolltape.wire.ids import fingerprint
+from rolltape.wire.keys import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 
 
 class Known(msgspec.Struct, kw_only=True):

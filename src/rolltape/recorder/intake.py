@@ -6,7 +6,7 @@ from rolltape.recorder.heard import OfferHeard
 from rolltape.recorder.journal import Entry
 from rolltape.recorder.log import log
 from rolltape.recorder.parts import Parts, failed
-from rolltape.wire.grant import Claims, GrantRefused
+from rolltape.wire.claims import Claims, GrantRefused
 
 
 class Intake:

@@ -18,8 +18,8 @@ from rolltape.recorder.parts import Parts, failed
 from rolltape.recorder.studio import CannotDo, StartOrder
 from rolltape.recorder.tapes import Tape
 from rolltape.recorder.transport import Answer, TokenEnded, Unreachable
+from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Report
-from rolltape.wire.grant import Claims, GrantRefused
 from rolltape.wire.times import iso
 
 _FIRST = {"factory_reset": 0, "stop_recording": 1}

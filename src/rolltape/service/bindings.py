@@ -13,8 +13,8 @@ from rolltape.service.params import request_hash
 from rolltape.store.inputs import NewCommand
 from rolltape.wire.command import RESET_TTL_SECONDS, Command
 from rolltape.wire.device import BindDevice, BoundDevice, Device, DeviceToken
-from rolltape.wire.grant import b64url
 from rolltape.wire.ids import fingerprint, new_id, new_secret
+from rolltape.wire.keys import b64url
 from rolltape.wire.times import ceil_second
 
 SECRET_BYTES = 32

@@ -15,8 +15,8 @@ from rolltape.service.params import invalid, json_text
 from rolltape.store.inputs import DeviceChange, DeviceFilter, NewDevice, Position
 from rolltape.wire.common import Page
 from rolltape.wire.device import Device, DeviceStateAnswer, DeviceStats, RegisterDevice, UpdateDevice
-from rolltape.wire.grant import un_b64url
 from rolltape.wire.ids import new_id
+from rolltape.wire.keys import un_b64url
 
 DEFAULT_HEARTBEAT_SEC = 60
 HEARTBEAT_RANGE = (10, 3600)

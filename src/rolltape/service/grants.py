@@ -7,7 +7,9 @@ from rolltape.domain.principal import KeyPrincipal, Principal
 from rolltape.domain.rows import CommandRow
 from rolltape.service.context import Services
 from rolltape.store.inputs import DeviceFacts
-from rolltape.wire.grant import Alg, Claims, HmacKey, Signer, sign
+from rolltape.wire.claims import Claims
+from rolltape.wire.grant import sign
+from rolltape.wire.keys import Alg, HmacKey, Signer
 
 
 def hmac_kid(generation: int) -> str:

@@ -25,7 +25,7 @@ from rolltape.codes import Code, Problem
 from rolltape.domain.rows import SigningKeyRow
 from rolltape.store.inputs import FIRST
 from rolltape.store.media_files import sync_folder
-from rolltape.wire.grant import Ed25519Signer, b64url, ed25519_kid, jwk, un_b64url
+from rolltape.wire.keys import Ed25519Signer, b64url, ed25519_kid, jwk, un_b64url
 
 KEY_BYTES = 32
 _NONCE = 12

@@ -7,7 +7,7 @@ from typing import Literal
 from rolltape.domain.lifecycle import Word
 from rolltape.domain.rows import CommandRow, DeviceRow
 from rolltape.wire.command import CommandType, Evidence
-from rolltape.wire.grant import Alg
+from rolltape.wire.keys import Alg
 
 IDEMPOTENCY_KEPT_MS = 30 * 86_400_000
 TOKEN_STORY_MS = 8 * 86_400_000

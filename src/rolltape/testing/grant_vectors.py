@@ -14,8 +14,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rolltape.wire import grant as grant_module
+from rolltape.wire import keys as keys_module
 from rolltape.wire import replay as replay_module
-from rolltape.wire.grant import Claims, Ed25519Signer, HmacKey, Signer, b64url, ed25519_kid, jwk, un_b64url
+from rolltape.wire.claims import Claims
+from rolltape.wire.keys import Ed25519Signer, HmacKey, Signer, b64url, ed25519_kid, jwk, un_b64url
 
 FILE = Path(__file__).parent / "vectors" / "grants.json"
 SEED = bytes(range(32))
@@ -287,14 +289,19 @@ def load() -> dict[str, Any]:
     return found
 
 
-def run(case: Vector, grant: ModuleType = grant_module, replays: ModuleType = replay_module) -> str:
+def run(
+    case: Vector,
+    grant: ModuleType = grant_module,
+    replays: ModuleType = replay_module,
+    keyring: ModuleType = keys_module,
+) -> str:
     """What a check answers to one vector: `ok`, or the failure code; `crash` for any other exception.
 
-    `grant` and `replays` are modules with the shape of rolltape.wire.grant and rolltape.wire.replay.
+    `grant`, `replays` and `keyring` are modules with the shape of rolltape.wire.grant, .replay and .keys.
     """
     device = case["device"]
-    shared = {HMAC.kid: grant.HmacKey(HMAC.kid, SECRET)}
-    public = grant.verifiers_from_jwks({"keys": [jwk(PUBLIC)]})
+    shared = {HMAC.kid: keyring.HmacKey(HMAC.kid, SECRET)}
+    public = keyring.verifiers_from_jwks({"keys": [jwk(PUBLIC)]})
     keys = {"jwks": public, "hs256": shared, "both": public | shared, "none": {}}[device["keys"]]
     try:
         said: Claims = grant.authenticate(case["token"], keys, iss=ISS, aud=DEVICE, gen=GEN)

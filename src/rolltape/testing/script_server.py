@@ -25,8 +25,10 @@ from starlette.routing import Route
 
 from rolltape.clock import SystemClock, machine_ms
 from rolltape.testing.script_recordings import ScriptRecordings, ScriptUpload, script_error
-from rolltape.wire.grant import Claims, Ed25519Signer, Signer, ed25519_kid, jwk, sign
+from rolltape.wire.claims import Claims
+from rolltape.wire.grant import sign
 from rolltape.wire.ids import new_id, new_secret
+from rolltape.wire.keys import Ed25519Signer, Signer, ed25519_kid, jwk
 from rolltape.wire.times import iso
 
 _OPEN = {"pending", "delivered"}

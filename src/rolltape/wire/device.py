@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rolltape.wire.common import Count, Metadata
-from rolltape.wire.grant import Alg
 from rolltape.wire.heartbeat import Connection, DeviceState
+from rolltape.wire.keys import Alg
 from rolltape.wire.times import Timestamp
 
 DeviceStatus = Literal["unbound", "bound"]

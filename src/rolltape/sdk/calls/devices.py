@@ -10,8 +10,8 @@ from rolltape.sdk.request import Request, delete, encoded, get, path_of, post
 from rolltape.wire.command import Command
 from rolltape.wire.common import Page
 from rolltape.wire.device import BoundDevice, Device, DeviceStateAnswer, DeviceStats, DeviceStatus, UpdateDevice
-from rolltape.wire.grant import Alg
 from rolltape.wire.heartbeat import Connection
+from rolltape.wire.keys import Alg
 
 
 def register(

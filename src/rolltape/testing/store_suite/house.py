@@ -18,8 +18,8 @@ from rolltape.store.base import Store
 from rolltape.store.inputs import Created, IncomingReport, NewCommand, NewDevice, NewEndUser, Reported
 from rolltape.testing.clock import NOON_MS
 from rolltape.wire.command import CommandType, Evidence
-from rolltape.wire.grant import Alg
 from rolltape.wire.ids import new_id
+from rolltape.wire.keys import Alg
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Promises")
