@@ -147,16 +147,7 @@ class ErrorFrame(Struct, kw_only=True, frozen=True, omit_defaults=True, tag_fiel
 
 DeviceFrame = Hello | HeartbeatFrame | Ack | ReportFrame | Ping | Pong
 ServerFrame = (
-    HelloAnswer
-    | HeartbeatReply
-    | OfferFrame
-    | GoFrame
-    | NoGoFrame
-    | ReportReply
-    | Revoked
-    | Ping
-    | Pong
-    | ErrorFrame
+    HelloAnswer | HeartbeatReply | OfferFrame | GoFrame | NoGoFrame | ReportReply | Revoked | Ping | Pong | ErrorFrame
 )
 DEVICE_FRAMES: Final[dict[str, type[DeviceFrame]]] = {
     "hello": Hello,
