@@ -21,7 +21,7 @@ EARLY_LEEWAY_SEC = 30
 """A grant is good from `nbf` less this many seconds, for clocks that run a little behind."""
 
 
-class _Header(msgspec.Struct, frozen=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alg: str
     typ: str
     kid: str
