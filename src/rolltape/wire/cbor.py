@@ -37,7 +37,8 @@ def decode(data: bytes, most: int) -> Any:
         )
     except (cbor2.CBORError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"not CBOR as it travels here: {type(error).__name__}") from None
-    if _encode(value, MAX_DEPTH) != data:  # indefinite or long forms, another order, a key twice, bytes behind
+    # that leaves indefinite and long forms, keys twice or in another order, and bytes behind
+    if _encode(value, MAX_DEPTH) != data:
         raise ValueError("not the deterministic encoding")
     return value
 

@@ -54,9 +54,11 @@ def take_apart(data: bytes) -> Envelope:
         raise ValueError("not a COSE_Sign1 or COSE_Mac0")
     is_mac = data[:1] == _MAC0
     parts = cbor.decode(data[1:], MAX_BYTES - 1)
-    if type(parts) is not list or len(parts) != 4 or type(parts[1]) is not dict or parts[1]:
-        raise ValueError("not four parts with an empty unprotected header")
-    protected, _, payload, signature = parts
+    if type(parts) is not list:
+        raise ValueError("not an array")
+    protected, unprotected, payload, signature = parts  # ValueError for any other number of parts
+    if type(unprotected) is not dict or unprotected:
+        raise ValueError("an unprotected header that is not empty")
     if type(protected) is not bytes or type(payload) is not bytes or type(signature) is not bytes:
         raise ValueError("a part that is no byte string")
     kid = _kid_in(protected, is_mac)

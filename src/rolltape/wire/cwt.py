@@ -65,7 +65,7 @@ def read(data: bytes, keys: Mapping[str, Verifier]) -> Claims:
     try:
         said = cbor.decode(cose.opened(data, keys), cose.MAX_BYTES)
         return _claims(said)
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError) as error:
         raise invalid(f"the grant can't be taken: {error}") from None
 
 
