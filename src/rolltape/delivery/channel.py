@@ -19,6 +19,7 @@ from rolltape.domain.principal import DevicePrincipal
 from rolltape.service import presence, reports
 from rolltape.service.auth import device_of_token
 from rolltape.service.grants import held_kids
+from rolltape.store.inputs import DeviceFacts
 from rolltape.wire import channel as wire
 from rolltape.wire.channel import Close, encode
 from rolltape.wire.heartbeat import Connection, Heartbeat, HeartbeatAnswer
@@ -211,7 +212,8 @@ class Channel:
 
     async def _look(self) -> None:
         app, who = self._channels.app, self.who
-        if not app.store.is_bound(who.device_id, who.generation):
+        device = self._device()
+        if device is None:
             await self.end(Close.REVOKED, "the binding is over")
             return
         if ids := self._ledger.ids():
@@ -221,7 +223,6 @@ class Channel:
         room = self._ledger.room(now)
         if room <= 0 or not app.store.anything_pending(who.device_id):
             return
-        device = app.store.device_facts(who.tenant.n, who.device_id)
         offers, _ = await offers_for(
             app,
             who.device_id,
@@ -236,6 +237,14 @@ class Channel:
         self._ledger.offered((offer.id for offer in offers), now)
         for offer in offers:
             await self.say(wire.OfferFrame(command=offer))
+
+    def _device(self) -> DeviceFacts | None:
+        """The device's facts as they are now; None once the binding is over."""
+        try:
+            device = self._channels.app.store.device_facts(self.who.tenant.n, self.who.device_id)
+        except Problem:  # it was deleted
+            return None
+        return device if device.bound and device.generation == self.who.generation else None
 
     # What the sweep does
 

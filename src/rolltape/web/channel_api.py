@@ -44,10 +44,11 @@ async def channel(call: Call[None, None], send: Send) -> None:
         raise _NO_SUBPROTOCOL
     if shared.channels.draining:
         raise Problem(Code.UNAVAILABLE, "The server ends. Try again in a moment.", details={"retry_after": 5})
-    opened = shared.channels.open(call.device, fingerprint(bearer(call)), Socket(call.scope, send))
-    headers = [(b"x-request-id", call.request_id.encode("ascii")), *call.limits]
+    socket = Socket(call.scope, send)
+    opened = shared.channels.open(call.device, fingerprint(bearer(call)), socket)
     try:
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL, "headers": headers})
+        await socket.accept(SUBPROTOCOL, [(b"x-request-id", call.request_id.encode("ascii")), *call.limits])
+        call.headers, call.limits = {}, ()
         shared.requests["openChannel", 101] += 1
         await _read(shared, opened, receive, call.request_id)
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from rolltape.web.call import Message, Scope, Send
+from rolltape.web.call import Header, Message, Scope, Send
 
 _EXTENSION = "rolltape.abort"
 
@@ -20,17 +20,29 @@ class ChannelProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:  # the application's task is made, and has yet to begin
             scope: Any = self.scope
-            scope["extensions"][_EXTENSION] = {"abort": self.transport.abort}
+            scope["extensions"][_EXTENSION] = {"abort": self.transport.abort, "forget": self.forget_handshake}
+
+    def forget_handshake(self) -> None:
+        """Lets go of what the handshake was made of: a channel lives for days, and there are thousands."""
+        kept: Any = self
+        kept.request = kept.response = None
+        kept.scope.clear()
 
 
 class Socket:
-    """A WebSocket that was accepted, as a channel's line."""
+    """A WebSocket, as a channel's line."""
 
-    __slots__ = ("_send", "abort")
+    __slots__ = ("_forget", "_send", "abort")
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
         self.abort = scope["extensions"][_EXTENSION]["abort"]
+        self._forget = scope["extensions"][_EXTENSION]["forget"]
+
+    async def accept(self, subprotocol: str, headers: list[Header]) -> None:
+        """Says yes. What the request said is gone after this. Raises OSError when the line is gone already."""
+        await self._out({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
+        self._forget()
 
     async def send(self, text: str) -> None:
         """One text frame; comes back when there is room for the next. Raises OSError once the line is gone."""

@@ -60,6 +60,8 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # At INFO it has two lines for each channel, at DEBUG every header and frame, tokens and grants among them.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
             return runner.run(_serve(settings))
