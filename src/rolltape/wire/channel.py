@@ -5,7 +5,7 @@ may be newer. docs/protocol.md tells the story; here are the shapes, and the cod
 """
 
 from enum import IntEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -56,7 +56,7 @@ class Hello(Heartbeat, kw_only=True, frozen=True, tag_field="type", tag="hello")
     """The device's first frame. `have`: the commands that it still holds unfinished."""
 
     v: int
-    have: Annotated[list[CommandId], Meta(max_length=MAX_HAVE)] = []
+    have: Annotated[list[CommandId], Meta(max_length=MAX_HAVE)] | None = None
 
 
 class HeartbeatFrame(Heartbeat, kw_only=True, frozen=True, tag_field="type", tag="heartbeat"):
@@ -160,18 +160,36 @@ DEVICE_FRAMES: Final[dict[str, type[DeviceFrame]]] = {
 """What a device may send, by type."""
 
 
-class _Envelope(Struct):
+class Envelope(Struct):
+    """What can be said of any frame, whether or not the rest of it is right."""
+
     type: str
+    id: Any = None
+    ref: Any = None
+
+    @property
+    def shown_id(self) -> str | None:
+        """Its `id`, where that could be given back."""
+        return self.id if isinstance(self.id, str) and len(self.id) <= 128 else None
+
+    @property
+    def shown_ref(self) -> int | str | None:
+        """Its `ref`, where that could be given back."""
+        try:
+            shown: int | str = msgspec.convert(self.ref, Ref)
+        except msgspec.ValidationError:
+            return None
+        return shown
 
 
-_read_envelope = msgspec.json.Decoder(_Envelope).decode
+_read_envelope = msgspec.json.Decoder(Envelope).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def type_of(text: str | bytes) -> str | None:
-    """The `type` of a frame; None for what isn't a JSON object that has one."""
+def envelope_of(text: str | bytes) -> Envelope | None:
+    """None for what isn't a JSON object with a `type`."""
     try:
-        return _read_envelope(text).type
+        return _read_envelope(text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
