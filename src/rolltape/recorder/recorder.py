@@ -181,6 +181,7 @@ async def refresh_token(parts: Parts) -> None:
             if not answer.ok:
                 raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
             parts.identity.change(next_token=answer.read(TokenHeard).device_token)
+            parts.channel.end()  # it is the old token's
             parts.bells.beat.ring()
             return
         except Unreachable as trouble:
