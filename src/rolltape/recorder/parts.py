@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from rolltape.backoff import Backoff, Wake
 from rolltape.clock import Clock
-from rolltape.recorder.backoff import Backoff, Wake
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.device_api import DeviceApi
 from rolltape.recorder.identity import Identity, KeyRing
