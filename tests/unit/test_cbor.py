@@ -102,3 +102,29 @@ def test_more_bytes_than_allowed_are_not_looked_at() -> None:
     assert cbor.decode(b"\x00", 1) == 0
     with pytest.raises(ValueError, match="more than 0"):
         cbor.decode(b"\x00", 0)
+
+
+@pytest.mark.parametrize(
+    "tagged",
+    [
+        "c074323031332d30332d32315432303a30343a30305a",
+        "c11a514b67b0",
+        "c24101",
+        "c48201196ab3",
+        "d81900",
+        "d81c80",
+        "d81e820102",
+        "d823616b",
+        "d824616b",
+        "d9010080",
+        "d9010280",
+        "d9010444c00a0a01",
+        "d9a7f8820102",
+        "d9d9f700",
+        "d9ffff00",
+    ],
+)
+def test_a_tag_is_refused_before_anything_is_made_of_it(tagged: str) -> None:
+    """These bytes may be anybody's: no date, no pattern and no message is made before a signature was checked."""
+    with pytest.raises(ValueError, match="not CBOR as it travels here: CBORDecodeError"):
+        cbor.decode(bytes.fromhex(tagged), 64)

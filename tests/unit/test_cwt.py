@@ -256,6 +256,15 @@ def test_an_envelope_holds_what_was_put_into_it(payload: bytes, kid: str) -> Non
     assert (bare.kid, bare.payload, bare.is_by(DEVICE_KEY), bare.is_by(KEYS[KID])) == (None, payload, True, False)
 
 
+def test_a_mac_is_the_one_of_the_working_groups_example() -> None:
+    """COSE's working group, Examples, hmac-examples/HMac-enc-05.json: HMAC-SHA256/64 with a direct key."""
+    secret = bytes.fromhex("849b57219dae48de646d07dbb533566e976686457c1491be3a76dcea6c427188")
+    published = bytes.fromhex("d18443a10104a054546869732069732074686520636f6e74656e742e4811f9e357975fb849")
+    key = HmacKey("our-secret", secret)
+    assert cose.seal(b"This is the content.", key, with_kid=False) == published
+    assert cose.take_apart(published).is_by(key)
+
+
 @given(st.sampled_from(PREFIXES), TIMES)
 @settings(max_examples=300, deadline=None)
 def test_every_id_that_the_server_makes_has_16_bytes(prefix: Prefix, now: int) -> None:
