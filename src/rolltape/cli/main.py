@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings, relay
+from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings, relay, relay_tokens
 from rolltape.cli.exits import exit_code_of, explain
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(end_users.app, name="end-users")
 app.add_typer(devices.app, name="devices")
 app.add_typer(commands.app, name="commands")
 app.add_typer(recordings.app, name="recordings")
+app.add_typer(relay_tokens.app, name="relay-tokens")
 
 
 def _show_version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import Principal
+from rolltape.domain.principal import Speaker
 from rolltape.service import reports
 from rolltape.service.context import Services
 from rolltape.wire.command import ReportItem, Status
@@ -20,15 +20,13 @@ _decode_any = msgspec.json.Decoder().decode
 _SHOWN_ID = 128
 
 
-async def take_acks(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
-) -> list[AckAnswer]:
+async def take_acks(app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int) -> list[AckAnswer]:
     """Go or no-go for each. They are taken in their order, and share their commits."""
     tasks = [asyncio.ensure_future(_ack(app, who, device_id, item, now)) for item in items]
     return list(await asyncio.gather(*tasks))
 
 
-async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> AckAnswer:
+async def _ack(app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int) -> AckAnswer:
     try:
         command_id = _decode_id(item)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -48,14 +46,14 @@ def status_in(problem: Problem) -> Status | None:
 
 
 async def take_results(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
+    app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int
 ) -> list[ResultAnswer]:
     """What became of each report. They are landed in their order, and share their commits."""
     tasks = [asyncio.ensure_future(_result(app, who, device_id, item, now)) for item in items]
     return list(await asyncio.gather(*tasks))
 
 
-async def _result(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> ResultAnswer:
+async def _result(app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int) -> ResultAnswer:
     try:
         body = _decode_report(item)
         if is_suspect(item):

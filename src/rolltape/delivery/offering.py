@@ -1,7 +1,7 @@
 """From pending commands to signed offers. The mark and its event are durable before the device hears of them."""
 
 from rolltape.domain import views
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, Direct
 from rolltape.service import grants
 from rolltape.service.context import Services
 from rolltape.wire.command import Offer, Route
@@ -9,7 +9,7 @@ from rolltape.wire.heartbeat import MAX_OFFERS
 from rolltape.wire.keys import Alg
 
 
-def route_of(who: Principal, route: Route) -> Route:
+def route_of(who: Direct, route: Route) -> Route:
     """A backend that carries offers itself is a relay, whichever call it uses."""
     return route if isinstance(who, DevicePrincipal) else "relay"
 

@@ -49,14 +49,20 @@ class Central:
         self.turns: Turns[Sighting] = Turns(parts.settings.visit_sec)
         self._visits: dict[str, asyncio.Task[None]] = {}
         self.sessions: dict[str, Session] = {}
+        self.no_radio: asyncio.Future[NoRadio] = asyncio.get_running_loop().create_future()
+        """Set where there was no radio from the start: then there is nothing to wait for."""
+        self._has_scanned = False
 
     async def run(self) -> None:
-        """For ever; where the radio is away, it is looked for again and again."""
+        """For ever; where the radio goes away, it is looked for again and again."""
         while True:
             try:
                 async with self._radio.scanning(self._seen):
+                    self._has_scanned = True
                     await self._go_round()
             except NoRadio as trouble:
+                if not self._has_scanned and not self.no_radio.done():
+                    self.no_radio.set_result(trouble)
                 log(str(trouble))
                 await self._parts.clock.sleep(_RADIO_AGAIN_SEC)
             finally:

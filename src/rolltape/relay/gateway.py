@@ -47,7 +47,7 @@ class Gateway:
         self.central: Central | None = None
 
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
-        """Until `stop` is set. Raises FolderBusy, and TokenEnded where no new token can come."""
+        """Until `stop` is set. Raises FolderBusy, NoRadio at the start, and TokenEnded where no new token can come."""
         folder = self._settings.spool_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _only_one(folder):
@@ -89,21 +89,22 @@ class Gateway:
         tasks = [asyncio.create_task(self._keep_up(type(loop).__name__, loop.run)) for loop in loops]
         started()
         try:
-            if await self._until(stop, parts):
-                raise TokenEnded("the relay token has ended: mint a new one, POST /v1/relay-tokens; the spool is kept")
+            await self._until(stop, parts, central)
         finally:
             await _end(tasks)
 
-    async def _until(self, stop: asyncio.Event, parts: Parts) -> bool:
-        """Whether the token ended, where no new one can come, before `stop` was set."""
+    async def _until(self, stop: asyncio.Event, parts: Parts, central: Central) -> None:
         events = [stop] if parts.token.can_change else [stop, parts.token_ended]
         waiters = [asyncio.create_task(event.wait()) for event in events]
         try:
-            await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*waiters, central.no_radio], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in waiters:
                 waiter.cancel()
-        return not stop.is_set()
+        if central.no_radio.done():
+            raise central.no_radio.result()
+        if not stop.is_set():
+            raise TokenEnded("the relay token has ended: mint a new one, POST /v1/relay-tokens; the spool is kept")
 
     async def _keep_up(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """A loop that falls over is a fault; the gateway says so and goes on."""

@@ -17,12 +17,20 @@ def any_pending(db: Db, device_id: str) -> bool:
 
 
 def offer(
-    db: Db, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
+    db: Db,
+    device_id: str,
+    generation: int,
+    route: Route,
+    quiet_since: int | None,
+    limit: int,
+    now: int,
+    grants_until: int | None = None,
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
     With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that. The first offer on
-    each route is an event.
+    each route is an event. `grants_until` (ms): when the grants that a relay gets end, where that is before
+    `expires_at`.
     """
     expiry.settle(db, now)
     wanted = {
@@ -34,12 +42,13 @@ def offer(
         "limit": limit + 1,
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
-    return [_mark(db, row, route, now) for row in rows[:limit]], len(rows) > limit
+    return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit
 
 
-def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
+def _mark(db: Db, row: CommandRow, route: Route, grants_until: int | None, now: int) -> CommandRow:
     bit = ROUTE_BITS[route]
-    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id})
+    until = row.expires_at if grants_until is None else min(grants_until, row.expires_at)
+    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id, "grants_until": until})
     offered = replace(
         row,
         offers=row.offers + 1,
@@ -47,6 +56,7 @@ def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
         route=route,
         last_offered_at=now,
         evidence=row.evidence or "offered",
+        relay_grants_until=max(row.relay_grants_until or 0, until) if route == "relay" else row.relay_grants_until,
     )
     if not row.offered_routes & bit:
         append_event(db, "offered", offered, now)

@@ -37,6 +37,7 @@ from rolltape.store.sqlite.connections import Connections
 from rolltape.store.sqlite.database import Db
 from rolltape.store.sqlite.pending_states import PendingStates
 from rolltape.store.sqlite.recording_store import SqliteRecordings
+from rolltape.store.sqlite.relay_store import SqliteRelays
 from rolltape.wire.command import Evidence, Route
 
 
@@ -104,10 +105,17 @@ class SqliteCommands:
         return await self._at.write(reports.report, tenant_n, device_id, command_id, generation, incoming, now)
 
     async def offer(
-        self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
+        self,
+        device_id: str,
+        generation: int,
+        route: Route,
+        quiet_since: int | None,
+        limit: int,
+        now: int,
+        grants_until: int | None = None,
     ) -> tuple[list[CommandRow], bool]:
         await self._at.settle(now)
-        return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now)
+        return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now, grants_until)
 
     def anything_pending(self, device_id: str) -> bool:
         return self._at.read(offers.any_pending, device_id)
@@ -262,7 +270,7 @@ class SqliteAccounts:
         return self._at.read(accounts.signing_keys)
 
 
-class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings):
+class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings, SqliteRelays):
     """All of it, on the file in `folder`, whose schema must be up to date.
 
     `on_binding_ended` hears of each device whose binding ended, however it did, before the caller has its answer.
