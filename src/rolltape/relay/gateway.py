@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rolltape.clock import Clock
 from rolltape.relay.carry import Carrier
@@ -97,7 +98,8 @@ class Gateway:
         events = [stop] if parts.token.can_change else [stop, parts.token_ended]
         waiters = [asyncio.create_task(event.wait()) for event in events]
         try:
-            await asyncio.wait([*waiters, central.no_radio], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [*waiters, central.no_radio]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for waiter in waiters:
                 waiter.cancel()
