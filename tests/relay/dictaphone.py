@@ -17,7 +17,7 @@ from rolltape.recorder.ble.link import Link, LinkClosed
 from rolltape.wire import answer, grant, receipt
 from rolltape.wire.answer import Answer
 from rolltape.wire.ble import to_device, to_relay
-from rolltape.wire.claims import Claims
+from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.ids import new_id
 from rolltape.wire.keys import Ed25519Signer, Verifier, b64url
 from rolltape.wire.receipt import Receipt
@@ -83,8 +83,10 @@ class Dictaphone:
     async def opened(self, link: Link) -> None:
         self.link = link
         self.visits += 1
-        for kept in (*self.reports.values(), *self.tapes.values()):
-            kept.taken = False
+        for report in self.reports.values():
+            report.taken = False
+        for tape in self.tapes.values():
+            tape.taken = False
         self.nonces.clear()
 
     def closed(self) -> None:
@@ -114,7 +116,7 @@ class Dictaphone:
     async def on_grant(self, message: to_device.Grant) -> None:
         try:
             claims = grant.authenticate(message.cwt, self.verifiers, iss=self.iss, aud=self.device_id, gen=self.gen)
-        except grant.GrantRefused as refused:
+        except GrantRefused as refused:
             await self.say(to_relay.Result(about=message.type, code=5, detail=refused.failure))
             return
         self.given.append(claims)

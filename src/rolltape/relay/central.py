@@ -34,7 +34,7 @@ class Tags:
     def whose(self, tag: bytes) -> str | None:
         """The device's id; None for a stranger."""
         if tag not in self._known:
-            self._known[tag] = recognise(tag, self._parts.devices)
+            self._known[tag] = recognise(tag, [*self._parts.devices, *self._parts.former])
             if len(self._known) > _MOST_KNOWN_TAGS:
                 self._known.popitem(last=False)
         return self._known[tag]
@@ -46,7 +46,8 @@ class Central:
     def __init__(self, parts: Parts, carrier: Carrier, radio: Radio) -> None:
         self._parts, self._carrier, self._radio = parts, carrier, radio
         self.tags = Tags(parts)
-        self.turns: Turns[Sighting] = Turns(parts.settings.visit_sec)
+        settings = parts.settings
+        self.turns: Turns[Sighting] = Turns(settings.visit_sec, settings.backoff_first_sec, settings.backoff_most_sec)
         self._visits: dict[str, asyncio.Task[None]] = {}
         self.sessions: dict[str, Session] = {}
         self.no_radio: asyncio.Future[NoRadio] = asyncio.get_running_loop().create_future()
@@ -71,10 +72,7 @@ class Central:
     def devices_changed(self) -> None:
         """The server has said whom this relay may serve."""
         self.tags.forget()
-        self.turns.keep(self._parts.devices)
-        for device_id, session in self.sessions.items():
-            if device_id not in self._parts.devices:
-                session.end()
+        self.turns.keep(self._parts.devices.keys() | self._parts.former.keys())
 
     def nudge(self, device_id: str) -> None:
         """Something of the device has reached the server."""
@@ -144,7 +142,8 @@ class Central:
             log(f"{device_id}: {junk}: left alone for a while")
             self.turns.leave_alone(device_id, now())
         except NotOurs:
-            self.turns.failed(device_id, now())
+            self.tags.forget()
+            self.turns.leave_alone(device_id, now())
         except TokenEnded:
             self._parts.end_token()
         except Exception as error:

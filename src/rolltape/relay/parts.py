@@ -14,7 +14,7 @@ from rolltape.relay.shelf import Progress, Shelf
 from rolltape.relay.spool import Spool
 from rolltape.relay.token import Token
 
-_TOKEN_LOOK_SEC = 5.0
+_TOKEN_LOOK_SEC = 1.0
 _REFUSED_SEC = 3600.0
 _MOST_REFUSED = 10_000
 
@@ -86,9 +86,15 @@ class Parts:
     refused: Refused
     bells: Bells
     devices: dict[str, DeviceHeard] = field(default_factory=dict)
+    former: dict[str, DeviceHeard] = field(default_factory=dict)
+    """Devices that were given back: they get no grants, and what they still have to tell is carried for some days."""
     token_ended: asyncio.Event = field(default_factory=asyncio.Event)
     told: Callable[[str], None] = lambda device_id: None
     progress: Callable[[Progress], None] = lambda progress: None
+
+    def known(self, device_id: str) -> DeviceHeard | None:
+        """A device that is, or was, one to be served."""
+        return self.devices.get(device_id) or self.former.get(device_id)
 
     def backoff(self) -> Backoff:
         """For one loop."""

@@ -11,6 +11,7 @@ from rolltape.wire.times import parse
 
 DEVICES_SEC = 60.0
 """So often the server is asked for the devices, and whenever one turns out to be unknown."""
+_MOST_FORMER = 1000
 
 
 class Poll:
@@ -85,8 +86,12 @@ class Register:
     def _take(self, devices: dict[str, DeviceHeard]) -> None:
         if devices.keys() != self._parts.devices.keys():
             log(f"{len(devices)} devices may be served")
-        for gone in self._parts.devices.keys() - devices.keys():
-            self._parts.grants.clear(gone)
-        self._parts.devices.clear()
-        self._parts.devices.update(devices)
+        parts = self._parts
+        for gone in parts.devices.keys() - devices.keys():
+            parts.grants.clear(gone)
+            parts.former[gone] = parts.devices[gone]
+        for id_ in [id_ for id_ in parts.former if id_ in devices] + list(parts.former)[:-_MOST_FORMER]:
+            parts.former.pop(id_, None)
+        parts.devices.clear()
+        parts.devices.update(devices)
         self._changed()

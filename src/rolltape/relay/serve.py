@@ -106,6 +106,7 @@ class Desk:
             log(f"{self._device_id}: no answer to its challenge: {answer.said}")
             if answer.status in {403, 404}:
                 self._parts.grants.clear(self._device_id)
+                self._parts.former.pop(self._device_id, None)
                 self._parts.bells.devices.ring()
                 raise NotOurs
             return
@@ -138,7 +139,7 @@ class Desk:
         """The acknowledgement that goes with a challenge: no mere word, where the device has a key to sign with."""
         if asked.ack_receipt is not None:
             return json({"receipt": b64url(asked.ack_receipt)})
-        device = self._parts.devices.get(self._device_id)
+        device = self._parts.known(self._device_id)
         return json({}) if device is not None and not device.has_key else None
 
     def _hold_ack(self, asked: Challenge) -> None:

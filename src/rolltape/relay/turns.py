@@ -5,7 +5,7 @@ devices, some of them broken, all get their turns.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rolltape.backoff import Backoff
@@ -15,32 +15,32 @@ IN_REACH_SEC = 30.0
 """A device not seen for so long is out of reach."""
 LEAVE_ALONE_SEC = 300.0
 """For so long a device that sends junk is left alone."""
-PAUSE_SEC = 1.0
-"""No device is visited again sooner: its new address and tag must be seen first."""
-_FIRST_SEC, _MOST_SEC = 1.0, 120.0
 
 
 @dataclass(slots=True)
 class _Place(Generic[T]):
     sighting: T
     seen: float
+    backoff: Backoff
     visited: float = float("-inf")
     not_before: float = float("-inf")
-    backoff: Backoff = field(default_factory=lambda: Backoff(_FIRST_SEC, _MOST_SEC))
 
 
 class Turns(Generic[T]):
-    """The order. `T` is what a radio knows of a device that it has seen. Times are on the monotonic timer."""
+    """The order. `T` is what a radio knows of a device that it has seen. Times are on the monotonic timer.
 
-    def __init__(self, visit_sec: float) -> None:
-        self._visit_sec = visit_sec
+    A device with nothing new is due every `visit_sec`; failures wait from `first_sec` up to `most_sec`.
+    """
+
+    def __init__(self, visit_sec: float, first_sec: float, most_sec: float) -> None:
+        self._visit_sec, self._first_sec, self._most_sec = visit_sec, first_sec, most_sec
         self._places: dict[str, _Place[T]] = {}
 
     def seen(self, device_id: str, sighting: T, now: float) -> None:
         """It advertises."""
         place = self._places.get(device_id)
         if place is None:
-            self._places[device_id] = _Place(sighting, now)
+            self._places[device_id] = _Place(sighting, now, Backoff(self._first_sec, self._most_sec))
         else:
             place.sighting, place.seen = sighting, now
 
@@ -68,7 +68,7 @@ class Turns(Generic[T]):
         """A visit ended well, or at least something came of it."""
         if place := self._places.get(device_id):
             place.visited = now
-            place.not_before = now + PAUSE_SEC
+            place.not_before = now + self._first_sec  # its new address and tag must be seen first
             place.backoff.succeeded()
 
     def failed(self, device_id: str, now: float) -> None:
