@@ -121,6 +121,10 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
         Suite.test_what_a_relay_was_offered_is_told_once_when_it_is_closed,
     ),
     (
+        _sql("relays", "closed", "AND d.n < e.n", "AND d.n > e.n"),
+        Suite.test_what_the_device_took_itself_is_told_once_and_what_a_relay_brought_when_it_ends,
+    ),
+    (
         _sql("relays", "closed", "AND h.generation = c.generation", ""),
         Suite.test_what_an_unbind_closes_is_told_to_the_relay_of_that_user_alone,
     ),

@@ -197,7 +197,9 @@ class Pair:
         """Acknowledges, by itself or inside a heartbeat (which then asks for offers too)."""
         token, generation = self._token(who)
         if in_heartbeat:
-            self._in_heartbeat("acks", token, generation, self.ids[n], lambda: self.model.acknowledge(n, generation))
+            self._in_heartbeat(
+                "acks", token, generation, self.ids[n], lambda: self.model.acknowledge(n, generation, "heartbeat")
+            )
             return
         got = self.world.call("POST", f"{self.at}/commands/{self.ids[n]}/ack", token)
         expected = self.model.acknowledge(n, generation)
@@ -224,7 +226,11 @@ class Pair:
         if in_heartbeat:
             item = {"id": self.ids[n], **body}
             self._in_heartbeat(
-                "results", token, generation, item, lambda: self.model.report(n, generation, status, result, code)
+                "results",
+                token,
+                generation,
+                item,
+                lambda: self.model.report(n, generation, status, result, code, "heartbeat"),
             )
             return
         got = self.world.call("POST", f"{self.at}/commands/{self.ids[n]}/report", token, body)

@@ -270,8 +270,8 @@ class Model:
         offered = [(self.commands.index(c), c.seq) for c in waiting[:OFFERS_AT_ONCE]]
         return 200, {"offered": offered, "more": len(waiting) > OFFERS_AT_ONCE}
 
-    def acknowledge(self, n: int, generation: int | None) -> Answer:
-        """Go or no-go."""
+    def acknowledge(self, n: int, generation: int | None, way: str | None = None) -> Answer:
+        """Go or no-go. `way`: the route by which it came, if that says one."""
         self.settle()
         command = self.commands[n]
         if self._locked_out(generation, story=True):
@@ -284,13 +284,20 @@ class Model:
         if command.status == "pending":
             command.delivered_at = self.now
             command.evidence = "relay" if generation is None else "device"
+            command.route = ("relay" if generation is None else way) or command.route
             self._move(command, "delivered")
         return 200, {"go": True, "status": "delivered"}
 
     def report(
-        self, n: int, generation: int | None, status: str, result: dict[str, Any] | None, code: str | None
+        self,
+        n: int,
+        generation: int | None,
+        status: str,
+        result: dict[str, Any] | None,
+        code: str | None,
+        way: str | None = None,
     ) -> Answer:
-        """The device's word is final."""
+        """The device's word is final. `way`: the route by which it came, if that says one."""
         self.settle()
         command = self.commands[n]
         if self._locked_out(generation, story=True):
@@ -308,7 +315,9 @@ class Model:
                 return refused(409, "result_conflict", command.status)
         self._take_back(command)
         command.result, command.error, command.evidence = result, error, evidence
-        command.delivered_at = self.now if command.delivered_at is None else command.delivered_at
+        if command.delivered_at is None:
+            command.delivered_at = self.now
+            command.route = ("relay" if generation is None else way) or command.route
         command.reported_at = self.now
         self._move(command, status)
         self._follow(command)

@@ -7,7 +7,7 @@ import pytest
 
 from rolltape.backoff import Backoff
 from rolltape.recorder.identity import Identity, KeyRing
-from rolltape.testing.grant_vectors import KID, PUBLIC
+from rolltape.testing.vector_world import KID, PUBLIC
 from rolltape.wire.keys import b64url, jwk
 
 

@@ -10,16 +10,16 @@ import msgspec
 
 from rolltape.codes import Code, Problem
 from rolltape.delivery.items import take_acks, take_results
-from rolltape.delivery.offering import offers_for, route_of
+from rolltape.delivery.offering import offers_for
 from rolltape.domain import views
 from rolltape.domain.principal import DevicePrincipal, Direct, RelayedDevice, Speaker
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.presence import online_until
-from rolltape.service.reports import evidence_of
+from rolltape.service.reports import evidence_of, route_of
 from rolltape.store.inputs import StateDelta
 from rolltape.wire import times
-from rolltape.wire.command import Offer
+from rolltape.wire.command import Offer, Route
 from rolltape.wire.heartbeat import Connection, Heartbeat, HeartbeatAnswer, RecordingNow
 from rolltape.wire.keys import Alg
 
@@ -34,23 +34,25 @@ class _Facts:
     held: tuple[str, ...]
 
 
-async def heartbeat(app: Services, who: Direct, device_id: str, body: Heartbeat, *, now: int) -> HeartbeatAnswer:
-    """Takes what the device says, in the order acks, results, offers.
+async def heartbeat(
+    app: Services, who: Direct, device_id: str, body: Heartbeat, *, now: int, route: Route = "heartbeat"
+) -> HeartbeatAnswer:
+    """Takes what the device says, in the order acks, results, offers. On a channel offers are frames of their own.
 
     Raises Problem: invalid_request, token_revoked, not_found.
     """
     require_bound(who)
     facts = await _facts(app, who, device_id)
     delta = state_in(who, facts.heartbeat_sec, body, now)  # all of it is read before any of it counts
-    acks = await take_acks(app, who, device_id, body.acks, now) if body.acks else []
-    results = await take_results(app, who, device_id, body.results, now) if body.results else []
+    acks = await take_acks(app, who, device_id, body.acks, now, route) if body.acks else []
+    results = await take_results(app, who, device_id, body.results, now, route) if body.results else []
     app.store.note_state(device_id, delta)
     held = facts.held
     if body.grant_kids is not None:
         held = await confirm_keys(app, device_id, facts.alg, held, body.grant_kids)
     floor = await app.store.raise_seq_floor(device_id) if body.replay_state_lost else None
     now = app.clock.now_ms()  # a thousand reports may have taken their time
-    offers, more = await _offers(app, who, device_id, facts, held, now)
+    offers, more = ([], False) if route == "channel" else await _offers(app, who, device_id, facts, held, now)
     return HeartbeatAnswer(
         status="ok",
         server_time=times.iso(now),

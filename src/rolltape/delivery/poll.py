@@ -1,12 +1,13 @@
 """The long-poll route: the answer is held until something waits. With `wait` it comes back only for what no poll has
 offered in the last ten seconds, so that a device which ignores an offer can't make it spin."""
 
-from rolltape.delivery.offering import offers_for, route_of
+from rolltape.delivery.offering import offers_for
 from rolltape.domain.principal import DevicePrincipal, Direct
 from rolltape.service import presence
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.grants import held_kids
+from rolltape.service.reports import route_of
 from rolltape.wire.command import Offer, Pending
 from rolltape.wire.keys import Alg
 from rolltape.wire.times import iso

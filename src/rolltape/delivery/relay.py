@@ -124,7 +124,7 @@ def _closed(app: Services, who: RelayPrincipal, after: int, upto: int, now: int)
 
 async def _offers(app: Services, device: RelayDeviceRow, now: int) -> list[RelayOffer]:
     until = (now // 1000 + app.config.relay_grant_seconds) * 1000
-    rows, _ = await app.store.offer(device.id, device.generation, "relay", None, MAX_OFFERS, now, until)
+    rows, _ = await app.store.offer(device.id, device.generation, "relay", None, MAX_OFFERS, now, grants_until=until)
     if not rows:
         return []
     app.wakeups.changed(*(row.id for row in rows))

@@ -26,8 +26,8 @@ async def heartbeat(
     speaker = device if receipt is None else receipts.signed(device)
     delta = state_in(speaker, device.heartbeat_sec, body, now)  # all of it is read before any of it counts
     await _check_counter(app, device, receipt)
-    acks = await take_acks(app, speaker, device_id, body.acks, now) if body.acks else []
-    results = await take_results(app, speaker, device_id, body.results, now) if body.results else []
+    acks = await take_acks(app, speaker, device_id, body.acks, now, "relay") if body.acks else []
+    results = await take_results(app, speaker, device_id, body.results, now, "relay") if body.results else []
     taken = not await _is_online(app, device, now)
     if taken:
         app.store.note_state(device_id, delta)

@@ -104,6 +104,19 @@ async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
     return principal_of(row)
 
 
+def device_of_token(app: Services, token_hash: bytes) -> DevicePrincipal:
+    """The device behind a token that was good a while ago, as its facts are now: a quick look.
+
+    Raises Problem: token_revoked, unauthorized (replaced by a newer one; that is no sign of a copy).
+    """
+    row = app.store.token_by_hash(token_hash)
+    if row is None or row.ended_at is not None:
+        raise revoked()
+    if row.replaced_at is not None:
+        raise _unauthorized("This device token was replaced by a newer one. Connect with that.")
+    return principal_of(row)
+
+
 def principal_of(row: TokenRow) -> DevicePrincipal:
     """The device behind a token that is good."""
     return DevicePrincipal(

@@ -1,5 +1,7 @@
 """What a device says of a command: that it has it (go or no-go), and how it ended."""
 
+from typing import TypeVar
+
 import msgspec
 
 from rolltape.codes import Code, Failure, Problem
@@ -12,7 +14,9 @@ from rolltape.service.context import Services
 from rolltape.service.params import invalid, json_text
 from rolltape.store.inputs import IncomingReport, Reported
 from rolltape.wire import times
-from rolltape.wire.command import Command, Evidence, Go, Report
+from rolltape.wire.command import Command, Evidence, Go, Report, Route
+
+R = TypeVar("R", bound=Route | None)
 
 
 def evidence_of(who: Speaker) -> Evidence:
@@ -20,6 +24,11 @@ def evidence_of(who: Speaker) -> Evidence:
     if isinstance(who, RelayedDevice):
         return who.evidence
     return "device" if isinstance(who, DevicePrincipal) else "relay"
+
+
+def route_of(who: Speaker, route: R) -> R | Route:
+    """By which route this caller speaks: whoever speaks for a device is a relay, whichever call it uses."""
+    return route if isinstance(who, DevicePrincipal) else "relay"
 
 
 def generation_of(who: Speaker) -> int | None:
@@ -33,13 +42,16 @@ def check_device(app: Services, who: Speaker, device_id: str) -> None:
         app.store.device_facts(who.tenant.n, device_id)
 
 
-async def acknowledge(app: Services, who: Speaker, device_id: str, command_id: str, *, now: int) -> Go:
-    """Go. Raises Problem: not_found, command_no_go."""
+async def acknowledge(
+    app: Services, who: Speaker, device_id: str, command_id: str, *, now: int, route: Route | None = None
+) -> Go:
+    """Go. `route`: by which it came, None for a call of its own. Raises Problem: not_found, command_no_go."""
     if not isinstance(who, KeyPrincipal) and who.ended:
         await _refuse_ended(app, who, command_id, now)
     check_device(app, who, device_id)
     presence.touch(app, who, now)
-    row = await app.store.acknowledge(who.tenant.n, device_id, command_id, generation_of(who), evidence_of(who), now)
+    facts = generation_of(who), evidence_of(who), route_of(who, route)
+    row = await app.store.acknowledge(who.tenant.n, device_id, command_id, *facts, now)
     app.wakeups.changed(row.id)
     return Go(go=True, status=row.status)
 
@@ -70,10 +82,18 @@ def conflict(row: CommandRow) -> Problem:
     )
 
 
-async def land(app: Services, who: Speaker, device_id: str, command_id: str, body: Report, now: int) -> Reported:
+async def land(
+    app: Services,
+    who: Speaker,
+    device_id: str,
+    command_id: str,
+    body: Report,
+    now: int,
+    route: Route | None = None,
+) -> Reported:
     """Hands the report to the store. Raises Problem: invalid_request, not_found."""
     check_device(app, who, device_id)
-    incoming = read(body, evidence_of(who))
+    incoming = read(body, evidence_of(who), route_of(who, route))
     presence.touch(app, who, now)
     reported = await app.store.report(who.tenant.n, device_id, command_id, generation_of(who), incoming, now)
     app.wakeups.changed(command_id)
@@ -83,7 +103,7 @@ async def land(app: Services, who: Speaker, device_id: str, command_id: str, bod
     return reported
 
 
-def read(body: Report, evidence: Evidence) -> IncomingReport:
+def read(body: Report, evidence: Evidence, route: Route | None = None) -> IncomingReport:
     """A report as the store takes it. Raises Problem: invalid_request."""
     result = None if body.result is None else json_text(body.result, "result", "result")
     error_code = error_message = None
@@ -97,6 +117,7 @@ def read(body: Report, evidence: Evidence) -> IncomingReport:
         executed_at=None if body.executed_at is None else _time(body.executed_at, "executed_at"),
         recording_id=recording_id,
         recording_started_at=started_at,
+        route=route,
     )
 
 

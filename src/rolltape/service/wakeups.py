@@ -4,7 +4,7 @@ A waiter asks for its signal first, looks next, and waits last; so what happens 
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -13,6 +13,11 @@ class Wakeups:
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._listeners: list[Callable[[str], None]] = []
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """From now on `listener` is told of every topic that has changed. It must come back at once."""
+        self._listeners.append(listener)
 
     @contextmanager
     def signal(self, *topics: str) -> Iterator[asyncio.Event]:
@@ -34,6 +39,8 @@ class Wakeups:
         for topic in topics:
             for event in self._waiting.get(topic, ()):
                 event.set()
+            for listener in self._listeners:
+                listener(topic)
 
     def anyone(self, topic: str) -> bool:
         """Whether somebody waits for it."""

@@ -8,7 +8,7 @@ import msgspec
 from rolltape import __version__
 from rolltape.codes import Code
 from rolltape.web.errors import STATUS
-from rolltape.web.operation import PATH_PARAMS, Content, Operation
+from rolltape.web.operation import PATH_PARAMS, Content, Operation, Switch
 from rolltape.web.schemas import Schemas
 from rolltape.wire.common import ErrorAnswer
 
@@ -118,7 +118,7 @@ def _types(operation: Operation) -> list[Any]:
     types = [operation.body]
     for kind in operation.answers.values():
         types += kind if isinstance(kind, tuple) else (kind,)
-    return [kind for kind in types if kind is not None and not isinstance(kind, Content)]
+    return [kind for kind in types if kind is not None and not isinstance(kind, Content | Switch)]
 
 
 def _operation(operation: Operation, schemas: Schemas, refusals: "_Refusals") -> dict[str, Any]:
@@ -252,6 +252,8 @@ def _own_headers(operation: Operation) -> dict[str, Any]:
 def _success(kind: Any, schemas: Schemas, headers: dict[str, Any]) -> dict[str, Any]:
     if kind is None:
         return {"description": "Done; no body", "headers": headers}
+    if isinstance(kind, Switch):
+        return {"description": kind.description, "headers": headers}
     if isinstance(kind, Content):
         return {"description": kind.description, "headers": headers, "content": {kind.media_type: {}}}
     kinds = kind if isinstance(kind, tuple) else (kind,)

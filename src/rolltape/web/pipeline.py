@@ -17,7 +17,7 @@ from rolltape.service import presence
 from rolltape.service.auth import authenticate
 from rolltape.web.admission import admit
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
-from rolltape.web.call import Call, ClientGone, Header, Receive, Reply, Scope, Send, Stream
+from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
 from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
@@ -98,9 +98,7 @@ class Endpoint:
         if len(call.headers) != len(call.scope["headers"]):
             _refuse_doubles(call)
         if not self._public:
-            call.who = who = await authenticate(call.app, bearer(call), call.now)
-            self._limit(call, who)
-            self._admit(call, who)
+            await self._let_in(call)
         if self._query is not None:
             call.query = self._query.decode(call.scope["query_string"])
         elif not self.operation.lenient and not self._public:
@@ -113,13 +111,34 @@ class Endpoint:
             call.body = self._body.decode(data)
         return await self._handler(call)
 
+    async def _let_in(self, call: Call[Any, Any]) -> None:
+        call.who = who = await authenticate(call.app, bearer(call), call.now)
+        self._limit(call, who)
+        self._admit(call, who)
+
+    async def upgrade(self, scope: Scope, receive: Receive, send: Send, path: dict[str, str], request_id: str) -> None:
+        """Takes a WebSocket, if it is let in; a refusal is an ordinary error answer."""
+        assert self.operation.socket is not None
+        call: Call[Any, Any] = Call(self._shared, scope, receive, path, request_id)
+        try:
+            _refuse_doubles(call)
+            await self._let_in(call)
+            await self.operation.socket(call, send)
+        except Problem as problem:
+            await send_problem(refusing(send), problem, request_id, call.limits)
+            self._shared.requests[self.operation.name, STATUS[problem.code]] += 1
+        except OSError:
+            return  # the client is gone
+        except (Exception, asyncio.CancelledError) as error:
+            log_unexpected(error, self.operation.name, request_id)
+
     def _limit(self, call: Call[Any, Any], who: Principal) -> None:
         shared = self._shared
         if isinstance(who, KeyPrincipal):
             call.limits, refused = shared.key_rate.check(who.key_id, shared.clock.monotonic())
         else:
             limiter = shared.poll_rate if self.operation.poll else shared.device_rate
-            call.limits, refused = limiter.check(_bucket(who), shared.clock.monotonic())
+            call.limits, refused = limiter.check(bucket_of(who), shared.clock.monotonic())
         if refused:
             raise refused
 
@@ -172,7 +191,7 @@ async def _pump(stream: Stream, send: Send) -> None:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-def _bucket(who: DevicePrincipal | RelayPrincipal) -> str:
+def bucket_of(who: DevicePrincipal | RelayPrincipal) -> str:
     """Whose requests are counted together.
 
     A device's by binding: a refreshed token brings no fresh burst, and an ended one takes nothing from the next.
@@ -180,6 +199,15 @@ def _bucket(who: DevicePrincipal | RelayPrincipal) -> str:
     if isinstance(who, RelayPrincipal):
         return f"relay {who.token_n}"
     return f"{who.device_id}/{who.generation}"
+
+
+def refusing(send: Send) -> Send:
+    """Sends an HTTP answer where a WebSocket was asked for (ASGI's "websocket denial response")."""
+
+    async def as_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return as_denial
 
 
 def _refuse_doubles(call: Call[Any, Any]) -> None:

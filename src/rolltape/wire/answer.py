@@ -44,7 +44,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sign(answer: Answer, signer: Signer) -> bytes:
-    """The signed answer."""
+    """The signed answer. ValueError for a nonce that isn't 16 bytes, or an `iss` or an id that is none."""
+    if len(answer.nonce) != NONCE_BYTES:
+        raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
     said: dict[int, Any] = {ISS: iss_bytes(answer.iss), AUD: pack("dev", answer.aud), NONCE: answer.nonce}
     if answer.jti is not None:
         said[CTI] = pack("cmd", answer.jti)

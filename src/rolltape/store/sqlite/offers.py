@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from rolltape.domain.rows import ROUTE_BITS, CommandRow
 from rolltape.store.sqlite import expiry
 from rolltape.store.sqlite.database import Db, queries
 from rolltape.store.sqlite.moves import append_event
-from rolltape.wire.command import Route
+from rolltape.wire.command import Route, Status
 
 _Q = queries("commands")
 
@@ -14,6 +16,16 @@ _Q = queries("commands")
 def any_pending(db: Db, device_id: str) -> bool:
     """Whether something waits for the device. One look at an index."""
     return db.one(_Q["any_pending"], (device_id,)) is not None
+
+
+def statuses(db: Db, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
+    """How those of these commands stand that are the device's, under that binding. As many looks at an index."""
+    asked = {"ids": _listed(ids), "device_id": device_id, "generation": generation}
+    return dict(db.all(_Q["statuses"], asked))
+
+
+def _listed(ids: tuple[str, ...]) -> str:
+    return msgspec.json.encode(ids).decode("utf-8")
 
 
 def offer(
@@ -24,13 +36,14 @@ def offer(
     quiet_since: int | None,
     limit: int,
     now: int,
+    but: tuple[str, ...] = (),
     grants_until: int | None = None,
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
-    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that. The first offer on
-    each route is an event. `grants_until` (ms): when the grants that a relay gets end, where that is before
-    `expires_at`.
+    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
+    in `but`. The first offer on each route is an event. `grants_until` (ms): when the grants that a relay gets end,
+    where that is before `expires_at`.
     """
     expiry.settle(db, now)
     wanted = {
@@ -40,6 +53,7 @@ def offer(
         "quiet_since": now if quiet_since is None else quiet_since,
         "now": now,
         "limit": limit + 1,
+        "but": _listed(but),
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
     return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit

@@ -17,7 +17,7 @@ from rolltape.domain.rows import CommandRow, DeviceRow, TokenRow
 from rolltape.store.base import Store
 from rolltape.store.inputs import Created, IncomingReport, NewCommand, NewDevice, NewEndUser, Reported
 from rolltape.testing.clock import NOON_MS
-from rolltape.wire.command import CommandType, Evidence
+from rolltape.wire.command import CommandType, Evidence, Route
 from rolltape.wire.ids import new_id
 from rolltape.wire.keys import Alg
 
@@ -135,10 +135,16 @@ class House:
         return await self.store.cancel_command(row.tenant_n, row.device_id, row.id, now)
 
     async def acknowledge(
-        self, row: CommandRow, *, generation: int | None = None, evidence: Evidence = "device", now: int = NOW
+        self,
+        row: CommandRow,
+        *,
+        generation: int | None = None,
+        evidence: Evidence = "device",
+        route: Route | None = None,
+        now: int = NOW,
     ) -> CommandRow:
         """Acknowledges it."""
-        return await self.store.acknowledge(row.tenant_n, row.device_id, row.id, generation, evidence, now)
+        return await self.store.acknowledge(row.tenant_n, row.device_id, row.id, generation, evidence, route, now)
 
     async def report(
         self,
@@ -147,10 +153,11 @@ class House:
         *,
         generation: int | None = None,
         recording_id: str | None = None,
+        route: Route | None = None,
         now: int = NOW,
     ) -> Reported:
         """Reports on it: executed, by the device, unless another word is given."""
-        incoming = IncomingReport(word or EXECUTED, None, None, recording_id, None)
+        incoming = IncomingReport(word or EXECUTED, None, None, recording_id, None, route)
         return await self.store.report(row.tenant_n, row.device_id, row.id, generation, incoming, now)
 
     async def history(self, row: CommandRow, now: int = NOW) -> list[tuple[str, str | None]]:

@@ -34,7 +34,7 @@ def reached(at: House, user: str, device: str, now: int = NOW) -> ReachedDevice 
 
 async def relay(at: House, device: str, generation: int = 1, until: int | None = None, now: int = NOW) -> list[int]:
     """Offers what waits to a relay."""
-    rows, _ = await at.store.offer(device, generation, "relay", None, LIMIT, now, until)
+    rows, _ = await at.store.offer(device, generation, "relay", None, LIMIT, now, grants_until=until)
     return [row.seq for row in rows]
 
 
@@ -210,6 +210,23 @@ class RelayNewsPromises(Promises):
         assert await closed(at, user, after) == []
 
     @on_a_store
+    async def test_what_the_device_took_itself_is_told_once_and_what_a_relay_brought_when_it_ends(
+        self, at: House
+    ) -> None:
+        device, user = await bound(at)
+        own, brought, signed = [await at.create(device) for _ in range(3)]
+        await relay(at, device)
+        before = await at.store.relay_position(NOW)
+        await at.acknowledge(brought, evidence="relay")
+        await at.acknowledge(signed, evidence="device_signed")
+        assert await closed(at, user, before) == []
+        await at.acknowledge(own)
+        assert await closed(at, user, before) == [own.id]
+        for row in (own, brought, signed):
+            await at.report(row)
+        assert await closed(at, user, before) == [own.id, brought.id, signed.id]
+
+    @on_a_store
     async def test_what_an_unbind_closes_is_told_to_the_relay_of_that_user_alone(self, at: House) -> None:
         device, user = await bound(at)
         row = await at.create(device)
@@ -249,7 +266,7 @@ class RelayWordPromises(Promises):
         row = await at.create(device, ttl=300)
         assert row.relay_grants_until is None
         for until, kept in ((NOW + 60_000, NOW + 60_000), (NOW + 30_000, NOW + 60_000), (NOW + 90_000, NOW + 90_000)):
-            (offered,), _ = await at.store.offer(device, 1, "relay", None, LIMIT, NOW, until)
+            (offered,), _ = await at.store.offer(device, 1, "relay", None, LIMIT, NOW, grants_until=until)
             assert (offered.relay_grants_until, (await at.get(row)).relay_grants_until) == (kept, kept)
         await at.store.offer(device, 1, "heartbeat", None, LIMIT, NOW)
         assert (await at.get(row)).relay_grants_until == NOW + 90_000

@@ -109,7 +109,7 @@ LIMIT ?
 -- name: move
 UPDATE commands
 SET status = ?, result = ?, error_code = ?, error_message = ?, delivered_at = ?, executed_at = ?, reported_at = ?,
-    evidence = ?
+    evidence = ?, route = ?
 WHERE id = ? AND status = ?
 
 -- name: strengthen
@@ -141,8 +141,15 @@ FROM commands
 WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
   AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
       NOT BETWEEN :quiet_since + 1 AND :now -- what lies in the future says only that the clock was set back
+  AND id NOT IN (SELECT value FROM json_each(:but))
 ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
 LIMIT :limit
+
+-- name: statuses
+SELECT c.id, c.status
+FROM json_each(:ids) AS asked
+CROSS JOIN commands AS c ON c.id = asked.value
+WHERE c.device_id = :device_id AND c.generation = :generation
 
 -- name: offer
 UPDATE commands
