@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -70,7 +71,7 @@ def test_of_two_recorders_with_one_token_the_later_has_the_channel_and_the_other
     client: Client, tmp_path: Path
 ) -> None:
     device = bound(client, "twins")
-    slow = {"channel_most_sec": 300.0}
+    slow: dict[str, Any] = {"channel_most_sec": 300.0}
     with FakeRecorder(client.url, device.device_token, tmp_path / "one", **slow) as first:
         until(lambda: is_up(first), "the first one's channel")
         with FakeRecorder(client.url, device.device_token, tmp_path / "two", **slow) as second:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from rolltape.recorder.backoff import Backoff
+from rolltape.backoff import Backoff
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.parts import Parts
 from rolltape.recorder.recorder import Recorder

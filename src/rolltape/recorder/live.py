@@ -11,7 +11,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from rolltape.recorder.backoff import Backoff
+from rolltape.backoff import Backoff
 from rolltape.recorder.heard import UNREADABLE, FrameHeard, HelloHeard, offers
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.log import log

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from random import Random
 
+from rolltape.backoff import Backoff, Wake
 from rolltape.clock import Clock
-from rolltape.recorder.backoff import Backoff, Wake
 from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.device_api import DeviceApi

@@ -11,11 +11,11 @@ from pathlib import Path
 from random import Random
 
 from rolltape.clock import Clock
+from rolltape.durable import remove, sync_folder, write_whole
 from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Buttons, ControlSocket
 from rolltape.recorder.device_api import DeviceApi
-from rolltape.recorder.durable import remove, sync_folder, write_whole
 from rolltape.recorder.heard import TokenHeard
 from rolltape.recorder.identity import Identity, KeyRing
 from rolltape.recorder.intake import Intake
