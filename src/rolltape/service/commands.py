@@ -96,7 +96,7 @@ async def cancel_command(app: Services, who: KeyPrincipal, device_id: str, comma
     """Cancels a pending command. Raises Problem: not_found, command_not_cancellable."""
     device = app.store.device_facts(who.tenant.n, device_id)
     row = await app.store.cancel_command(who.tenant.n, device_id, command_id, now)
-    app.wakeups.changed(row.id, device_id)
+    app.wakeups.changed(row.id)
     return await view(app, who, row, device, now)
 
 

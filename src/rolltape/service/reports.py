@@ -27,7 +27,7 @@ def evidence_of(who: Speaker) -> Evidence:
 
 
 def route_of(who: Speaker, route: R) -> R | Route:
-    """By which route this caller speaks: a backend that speaks for a device is a relay, whichever call it uses."""
+    """By which route this caller speaks: whoever speaks for a device is a relay, whichever call it uses."""
     return route if isinstance(who, DevicePrincipal) else "relay"
 
 

@@ -133,8 +133,8 @@ class CommandStore(Protocol):
         """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
         With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
-        are left out. `grants_until` is when the grants end that a relay gets for them (ms), where they don't last
-        until `expires_at`: the greatest is kept as `relay_grants_until`.
+        are left out. `grants_until` is when the grants end that a relay gets for them (ms), where they don't last until
+        `expires_at`: the greatest is kept as `relay_grants_until`.
         """
         ...
 

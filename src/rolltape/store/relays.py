@@ -79,7 +79,10 @@ class RelayStore(Protocol):
         ...
 
     def relay_closed(self, audience: Audience, after: int, upto: int, since: int, limit: int) -> list[tuple[int, str]]:
-        """Commands that a relay was offered and that were closed by such an event, each once: its number, their id."""
+        """Commands that a relay was offered and that it should drop by such an event: its number, their id.
+
+        They were closed, or the device took them on its own connection. Each is told once.
+        """
         ...
 
     async def claim(

@@ -210,6 +210,23 @@ class RelayNewsPromises(Promises):
         assert await closed(at, user, after) == []
 
     @on_a_store
+    async def test_what_the_device_took_itself_is_told_once_and_what_a_relay_brought_when_it_ends(
+        self, at: House
+    ) -> None:
+        device, user = await bound(at)
+        own, brought, signed = [await at.create(device) for _ in range(3)]
+        await relay(at, device)
+        before = await at.store.relay_position(NOW)
+        await at.acknowledge(brought, evidence="relay")
+        await at.acknowledge(signed, evidence="device_signed")
+        assert await closed(at, user, before) == []
+        await at.acknowledge(own)
+        assert await closed(at, user, before) == [own.id]
+        for row in (own, brought, signed):
+            await at.report(row)
+        assert await closed(at, user, before) == [own.id, brought.id, signed.id]
+
+    @on_a_store
     async def test_what_an_unbind_closes_is_told_to_the_relay_of_that_user_alone(self, at: House) -> None:
         device, user = await bound(at)
         row = await at.create(device)

@@ -60,14 +60,19 @@ WHERE e.type IN ('command.created', 'command.delivered', 'command.deferred', 'co
                  'command.expired', 'command.cancelled', 'device.bound')
 
 -- name: closed
--- Commands that a relay may hold a grant of, and that were closed since: whoever closed them.
+-- Commands that a relay may hold a grant of, and that were closed since, or that the device took on its own connection.
+-- Each once: what the device took itself is not told again when it ends.
 SELECT e.n, e.command_id
 FROM (SELECT DISTINCT device_id FROM binding_history
       WHERE end_user_id = :end_user_id AND (ended_at IS NULL OR ended_at > :since)) AS b
 CROSS JOIN events AS e INDEXED BY events_of_device ON e.device_id = b.device_id AND e.n > :after AND e.n <= :upto
 JOIN commands AS c ON c.id = e.command_id
-WHERE e.type IN ('command.executed', 'command.failed', 'command.expired', 'command.cancelled')
+WHERE (e.type IN ('command.executed', 'command.failed', 'command.expired', 'command.cancelled')
+       OR e.type = 'command.delivered' AND e.data ->> '$.delivery.evidence' = 'device')
   AND e.previous_status IN ('pending', 'delivered')
+  AND NOT EXISTS (SELECT 1 FROM events AS d
+                  WHERE d.command_id = e.command_id AND d.n < e.n AND d.type = 'command.delivered'
+                    AND d.data ->> '$.delivery.evidence' = 'device')
   AND c.offered_routes & :relay_bit
   AND (:device_ids IS NULL OR b.device_id IN (SELECT value FROM json_each(:device_ids)))
   AND EXISTS (SELECT 1 FROM binding_history AS h
