@@ -31,17 +31,20 @@ class Live:
 
     def __init__(
         self,
-        world: ContractWorld,
+        where: ContractWorld | str,
         token: str,
         *,
         path: str = PATH,
         subprotocols: str = SUBPROTOCOL,
         unread: int | None = None,
     ) -> None:
-        """`unread`: how many frames it takes from the line before they are wanted; None: all."""
-        self.world = world
+        """`where`: a world, or the URL of a server.
+
+        `unread`: how many frames it takes from the line before they are wanted; None: all.
+        """
+        url = where if isinstance(where, str) else where.web.base_url
         self._connect = connect(
-            world.web.base_url.replace("http", "ws", 1) + path,
+            url.replace("http", "ws", 1) + path,
             additional_headers={"Authorization": f"Bearer {token}"} if token else {},
             subprotocols=subprotocols.split() or None,  # type: ignore[arg-type]
             compression=None,
