@@ -16,6 +16,7 @@ from tests.conformance.delivery_rigs import (
     RelayingBackendRig,
     Rig,
 )
+from tests.conformance.relay_rigs import RelayRig, RelayStreamRig
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,27 @@ class TestRelayedHeartbeat(DeliverySuite):
     @pytest.fixture
     def rig(self, world: ContractWorld) -> Rig:
         return RelayedHeartbeatRig(world)
+
+
+class TestRelay(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayRig(world)
+
+
+class TestRelayOfADeviceThatSigns(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayRig(world, keyed=True)
+
+
+class TestRelayStream(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayStreamRig(world, keyed=True)
+
+
+class TestRelayStreamWithSharedSecrets(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayStreamRig(world, grant_alg="HS256")

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from rolltape.codes import Failure
-from rolltape.testing.grant_vectors import HMAC, PUBLIC, claims, token
+from rolltape.testing.grant_vectors import token
+from rolltape.testing.vector_world import HMAC, PUBLIC, claims
 from rolltape.wire.command import Pending, Report
 from rolltape.wire.heartbeat import Heartbeat, HeartbeatAnswer
 from rolltape.wire.keys import jwk, un_b64url

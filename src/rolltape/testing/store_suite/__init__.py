@@ -16,6 +16,7 @@ from rolltape.testing.store_suite.lists import ListPromises
 from rolltape.testing.store_suite.news import NewsPromises
 from rolltape.testing.store_suite.offers import OfferPromises
 from rolltape.testing.store_suite.recordings import RecordingPromises
+from rolltape.testing.store_suite.relays import RelayPromises
 from rolltape.testing.store_suite.reports import ReportPromises
 from rolltape.testing.store_suite.states import StatePromises
 from rolltape.testing.store_suite.tokens import TokenPromises
@@ -32,6 +33,7 @@ class StoreSuite(
     ListPromises,
     StatePromises,
     RecordingPromises,
+    RelayPromises,
     AccountPromises,
 ):
     """All promises. Name a subclass `Test…` and give it `make_store`."""
