@@ -7,6 +7,8 @@ import pytest
 from rolltape.testing.delivery_suite import DeliverySuite
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.conformance.delivery_rigs import (
+    ChannelRig,
+    FlakyChannelRig,
     HeartbeatRig,
     LongPollRig,
     PollRig,
@@ -45,6 +47,30 @@ class TestLongPoll(DeliverySuite):
     @pytest.fixture
     def rig(self, world: ContractWorld) -> Rig:
         return LongPollRig(world)
+
+
+class TestChannel(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = ChannelRig(world)
+        yield rig
+        rig.close()
+
+
+class TestChannelWithSharedSecrets(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = ChannelRig(world, grant_alg="HS256")
+        yield rig
+        rig.close()
+
+
+class TestFlakyChannel(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = FlakyChannelRig(world)
+        yield rig
+        rig.close()
 
 
 class TestRelayingBackend(DeliverySuite):

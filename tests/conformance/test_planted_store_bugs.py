@@ -70,6 +70,11 @@ def _a_binding_ends_amid_expiry(patch: Patch) -> None:
     patch.setattr(expiry, "_expire", wrong)
 
 
+def _nobody_hears(patch: Patch) -> None:
+    """A command moves, and its device is not told of."""
+    patch.setattr(writer, "_news", lambda db: ([], []))
+
+
 def _sql(aggregate: str, name: str, old: str, new: str) -> Callable[[Patch], None]:
     def plant(patch: Patch) -> None:
         text = queries(aggregate)[name]
@@ -143,6 +148,16 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
     (
         _sql("relays", "claims_of", "WHERE command_id = ?", "WHERE command_id <> ?"),
         Suite.test_claims_do_not_fill_the_disk,
+    ),
+    (_nobody_hears, Suite.test_whatever_moves_a_command_its_device_is_told_of),
+    (_nobody_hears, Suite.test_a_reset_that_expires_tells_of_its_device),
+    (
+        _sql("commands", "move", "route = ?", "route = coalesce(route, ?)"),
+        Suite.test_the_route_of_the_first_acknowledgement_stays,
+    ),
+    (
+        _sql("commands", "offerable", "AND id NOT IN (SELECT value FROM json_each(:but))", "AND :but IS NOT NULL"),
+        Suite.test_what_is_in_hand_is_left_out_and_the_rest_moves_up,
     ),
     (_sql("commands", "list", "n < ?", "n <= ?"), Suite.test_pages_of_commands_are_stable_while_commands_are_added),
 )

@@ -13,6 +13,7 @@ from rolltape.testing.store_suite.commands import CommandPromises
 from rolltape.testing.store_suite.expiry import ExpiryPromises
 from rolltape.testing.store_suite.house import House, Ready
 from rolltape.testing.store_suite.lists import ListPromises
+from rolltape.testing.store_suite.news import NewsPromises
 from rolltape.testing.store_suite.offers import OfferPromises
 from rolltape.testing.store_suite.recordings import RecordingPromises
 from rolltape.testing.store_suite.relays import RelayPromises
@@ -25,6 +26,7 @@ class StoreSuite(
     CommandPromises,
     ReportPromises,
     OfferPromises,
+    NewsPromises,
     ExpiryPromises,
     BindingPromises,
     TokenPromises,

@@ -1,0 +1,185 @@
+"""The recorder as a GATT peripheral: it advertises, takes one relay at a time, and lets the session talk to it.
+
+An advertisement tells nobody who this is but those who know the device's id (rolltape.wire.ble.service); the address
+is a private one, resolvable by nobody, and changes with the tag. There are no bonds: a relay that wants an encrypted
+link pairs, each time, and nothing of it is kept.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from bumble import hci
+from bumble.att import ATT_Error, Attribute
+from bumble.core import BaseBumbleError
+from bumble.device import Connection, Device, DeviceConfiguration
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+from bumble.keys import KeyStore
+from bumble.pairing import PairingConfig, PairingDelegate
+from bumble.transport.common import TransportSink, TransportSource
+
+from rolltape.clock import Clock
+from rolltape.recorder.ble.link import AirSession
+from rolltape.recorder.ble.visit import Visit, watch
+from rolltape.wire.ble import service
+from rolltape.wire.ble.service import TAG_SECONDS, Info, new_tag
+
+Hci = tuple[TransportSource, TransportSink]
+NAME: Final = "Rolltape"
+"""The name of every recorder in the GAP service: it tells one from another no more than the rest does."""
+ADVERTISE_MS: Final = 250.0
+_NOT_LISTENING = 0xFD  # Client Characteristic Configuration Descriptor Improperly Configured (CSS, Part B, 1.2)
+_NOT_PERMITTED = 0x03
+_MAX_MTU = 517
+
+
+class RadioLost(Exception):
+    """The adapter is gone, or answers no more."""
+
+
+class Peripheral:
+    """One recorder on one radio. `hci`: source and sink of an HCI transport."""
+
+    def __init__(self, hci: Hci, session: AirSession, clock: Clock, *, advertise_ms: float = ADVERTISE_MS) -> None:
+        source, sink = hci
+        self._session = session
+        self._clock = clock
+        self._advertise_ms = advertise_ms
+        self._device = Device.from_config_with_hci(_config(), source, sink)
+        self._tag = b""
+        self._visit: Visit | None = None
+        self._visitor: Connection | None = None
+        self._arrivals: asyncio.Queue[bool] = asyncio.Queue()
+        """True: a relay is there. False: the adapter is gone."""
+        self._chores: set[asyncio.Task[Any]] = set()
+        self._build()
+        if (terminated := getattr(source, "terminated", None)) is not None:
+            terminated.add_done_callback(self._lost)
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """For ever. `started` is called when it advertises for the first time. Raises RadioLost."""
+        try:
+            await self._device.power_on()
+            await self._advertise()
+            started()
+            while True:
+                await self._one()
+        except (BaseBumbleError, hci.HCI_Error, OSError, TimeoutError) as error:
+            raise RadioLost(f"the Bluetooth adapter failed: {error or type(error).__name__}") from error
+        finally:
+            await self._down()
+
+    def _build(self) -> None:
+        device = self._device
+        device.keystore = KeyStore()  # the base class keeps nothing
+        device.gatt_server.max_mtu = _MAX_MTU
+        device.pairing_config_factory = lambda _connection: PairingConfig(
+            sc=True,
+            mitm=False,
+            bonding=False,
+            delegate=PairingDelegate(
+                local_initiator_key_distribution=PairingDelegate.KeyDistribution(0),
+                local_responder_key_distribution=PairingDelegate.KeyDistribution(0),
+            ),
+        )
+        self._tx: Characteristic[bytes] = Characteristic(
+            service.TX, Characteristic.Properties.NOTIFY, Attribute.Permissions(0)
+        )
+        self._tx.on(self._tx.EVENT_SUBSCRIPTION, self._subscribed)
+        rx: Characteristic[bytes] = Characteristic(
+            service.RX,
+            Characteristic.Properties.WRITE | Characteristic.Properties.WRITE_WITHOUT_RESPONSE,
+            Attribute.Permissions.WRITEABLE,
+            CharacteristicValue(write=self._wrote),
+        )
+        info: Characteristic[bytes] = Characteristic(
+            service.INFO,
+            Characteristic.Properties.READ,
+            Attribute.Permissions.READABLE,
+            CharacteristicValue(read=self._info),
+        )
+        device.add_service(Service(service.SERVICE, [rx, self._tx, info]))
+        device.on(device.EVENT_CONNECTION, self._connected)
+
+    def _info(self, _connection: Connection) -> bytes:
+        return Info(service.VERSION, self._session.holds, self._tag).encode()
+
+    def _wrote(self, connection: Connection, value: bytes) -> None:
+        if self._visit is None or connection is not self._visitor:
+            raise ATT_Error(_NOT_PERMITTED)
+        if not self._visit.is_listening:
+            raise ATT_Error(_NOT_LISTENING)
+        self._visit.wrote(value)
+
+    def _subscribed(self, connection: Connection, notify: bool, _indicate: bool) -> None:
+        if self._visit is None or connection is not self._visitor:
+            return
+        if notify:
+            self._visit.listens()
+        elif self._visit.is_listening:
+            self._chore(self._visit.close())
+
+    def _connected(self, connection: Connection) -> None:
+        if self._visit is not None:
+            self._chore(connection.disconnect(hci.HCI_ErrorCode.CONNECTION_REJECTED_DUE_TO_LIMITED_RESOURCES_ERROR))
+            return
+        # before anything that the relay sends is looked at
+        self._visitor, self._visit = connection, Visit(connection, self._tx, self._session, self._clock)
+        watch(connection, self._visit.gone)
+        self._arrivals.put_nowait(True)
+
+    async def _one(self) -> None:
+        """One visit, or one change of tag and address."""
+        arrived = await self._clock.wait(self._arrivals.get(), TAG_SECONDS)
+        if arrived is False:
+            raise RadioLost("the Bluetooth adapter is gone")
+        if arrived is None and self._visit is None:
+            await self._advertise()
+        elif arrived and self._visit is not None:
+            if self._device.is_advertising:
+                await self._device.stop_advertising()
+            await self._visit.run()
+            self._visit = self._visitor = None
+            await self._advertise()
+
+    def _lost(self, _terminated: object = None) -> None:
+        self._arrivals.put_nowait(False)
+        if self._visit is not None:
+            self._visit.gone()
+
+    async def _advertise(self) -> None:
+        """Advertise under a new address and a new tag."""
+        device = self._device
+        await device.stop_advertising()
+        self._tag = new_tag(self._session.device_id)
+        device.random_address = hci.Address.generate_private_address(os.urandom(16))  # nobody has the key: not even we
+        await device.send_sync_command(hci.HCI_LE_Set_Random_Address_Command(random_address=device.random_address))
+        await device.start_advertising(
+            own_address_type=hci.OwnAddressType.RANDOM,
+            advertising_data=service.advertisement(),
+            scan_response_data=service.scan_response(self._tag),
+            advertising_interval_min=self._advertise_ms,
+            advertising_interval_max=self._advertise_ms,
+        )
+
+    def _chore(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _down(self) -> None:
+        for task in self._chores:
+            task.cancel()
+        with contextlib.suppress(BaseBumbleError, hci.HCI_Error, OSError, TimeoutError):
+            await self._device.stop_advertising()
+            if self._visit is not None:
+                await self._visit.close()
+            await self._device.power_off()
+
+
+def _config() -> DeviceConfiguration:
+    return DeviceConfiguration(
+        name=NAME, address=hci.Address.generate_static_address(), irk=os.urandom(16), classic_enabled=False
+    )
