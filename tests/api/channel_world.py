@@ -29,16 +29,29 @@ class Ended(AssertionError):
 class Live:
     """One open channel. What comes while something else is awaited is kept for later."""
 
-    def __init__(self, world: ContractWorld, token: str, *, path: str = PATH, subprotocol: str = SUBPROTOCOL) -> None:
-        self.world = world
+    def __init__(
+        self,
+        where: ContractWorld | str,
+        token: str,
+        *,
+        path: str = PATH,
+        subprotocols: str = SUBPROTOCOL,
+        unread: int | None = None,
+    ) -> None:
+        """`where`: a world, or the URL of a server.
+
+        `unread`: how many frames it takes from the line before they are wanted; None: all.
+        """
+        url = where if isinstance(where, str) else where.web.base_url
         self._connect = connect(
-            world.web.base_url.replace("http", "ws", 1) + path,
+            url.replace("http", "ws", 1) + path,
             additional_headers={"Authorization": f"Bearer {token}"} if token else {},
-            subprotocols=[subprotocol] if subprotocol else None,  # type: ignore[list-item]
+            subprotocols=subprotocols.split() or None,  # type: ignore[arg-type]
             compression=None,
             ping_interval=None,
             close_timeout=1,
             max_size=None,
+            max_queue=unread,
         )
         self.line: ClientConnection = self._connect.__enter__()
         self.kept: list[Frame] = []
@@ -119,7 +132,9 @@ def refused(world: ContractWorld, token: str, **parts: Any) -> tuple[int, dict[s
         error_body: dict[str, Any] = json.loads(bytes(answer.body or b"{}"))["error"]
         headers = {name.lower(): value for name, value in answer.headers.raw_items()}
         assert headers["x-request-id"] == error_body["request_id"]
-        world.web.document.check("GET", parts.get("path", PATH), answer.status_code, headers, bytes(answer.body or b""))
+        path = parts.get("path", PATH)
+        if path.endswith("/channel"):
+            world.web.document.check("GET", path, answer.status_code, headers, bytes(answer.body or b""))
         return answer.status_code, error_body
     raise AssertionError("the channel was opened")
 

@@ -12,7 +12,7 @@ from rolltape.codes import Failure
 from rolltape.testing import answer_vectors, cose_layout, receipt_vectors
 from rolltape.testing.grant_vectors import token
 from rolltape.testing.vector_world import COMMAND, DEVICE, DEVICE_SIGNER, GEN, HMAC, ISS, NOW, PUBLIC, SIGNER, claims
-from rolltape.wire import answer, cbor, cose, cwt, receipt
+from rolltape.wire import answer, cbor, channel, cose, cwt, receipt
 from rolltape.wire.claims import Claims
 from rolltape.wire.command import Pending, Report, Status
 from rolltape.wire.heartbeat import Heartbeat, HeartbeatAnswer
@@ -36,6 +36,8 @@ SHAPES = {
         UploadComplete,
     )
 }
+FRAMES = {shape.__name__: shape for shape in (*channel.DEVICE_FRAMES.values(), *get_args(channel.ServerFrame))}
+FRAME_EXAMPLES = re.findall(r"<!-- frame: (\w+) -->\n```json\n(.*?)```", PROTOCOL, re.DOTALL)
 EXAMPLES = re.findall(r"<!-- shape: (\w+) -->\n```json\n(.*?)```", PROTOCOL, re.DOTALL)
 
 
@@ -129,6 +131,27 @@ def test_an_example_of_the_protocol_is_what_the_wire_takes(shape: str, text: str
     said = set(msgspec.json.decode(text))
     assert said <= set(SHAPES[shape].__struct_fields__)
     assert isinstance(value, SHAPES[shape])
+
+
+@pytest.mark.parametrize(("shape", "text"), FRAME_EXAMPLES, ids=[name for name, _ in FRAME_EXAMPLES])
+def test_an_example_of_a_frame_is_what_the_channel_takes(shape: str, text: str) -> None:
+    kind = FRAMES[shape]
+    assert isinstance(msgspec.json.decode(text, type=kind), kind)
+    assert set(msgspec.json.decode(text)) <= {"type", *kind.__struct_encode_fields__}
+
+
+def test_every_frame_has_an_example_and_every_close_code_a_row() -> None:
+    assert {name for name, _ in FRAME_EXAMPLES} == set(FRAMES)
+    table = PROTOCOL.split("| close code |")[1].split("\n\n")[0]
+    told = {int(code) for line in table.splitlines() for code in re.findall(r"\d{4}", line.split("|")[1])}
+    assert told - {1007} == set(channel.Close)
+
+
+def test_the_protocol_says_the_channels_own_numbers() -> None:
+    told = PROTOCOL.split("### Silence, and the end")[1]
+    for number in (channel.PING_SEC, channel.METERED_PING_SEC, channel.SILENCE_SEC, channel.METERED_SILENCE_SEC):
+        assert str(number) in told
+    assert channel.SUBPROTOCOL in PROTOCOL
 
 
 def test_every_shape_has_an_example() -> None:
