@@ -61,7 +61,7 @@ class Relayed:
 
     # What the device signs
 
-    def receipt(self, status: Any, body: dict[str, Any] | None = None, **other: Any) -> Receipt:
+    def receipt(self, said: Any, body: dict[str, Any] | None = None, /, **other: Any) -> Receipt:
         """What it would sign next; `other` says something else in it."""
         self.counter += 1
         facts: dict[str, Any] = {
@@ -69,7 +69,7 @@ class Relayed:
             "device": self.device.id,
             "gen": self.device.bound["binding_generation"],
             "counter": self.counter,
-            "status": status,
+            "status": said,
             "hash": None if body is None else receipt.body_hash(json.dumps(body).encode()),
         }
         return Receipt(**{**facts, **other})
@@ -113,6 +113,12 @@ class Relayed:
         said = answer.read(un_b64url(told.json()["answer_cwt"]), self.verifiers)
         assert (said.nonce, said.aud, said.iss) == (fresh, self.device.id, self.device.bound["grant_iss"])
         return said
+
+
+def evidence_of(device: Relayed, command: str) -> str | None:
+    """On what word a command stands."""
+    found: str | None = device.device.read(command)["delivery"]["evidence"]
+    return found
 
 
 def relay_token(world: ContractWorld, user: str, **body: Any) -> str:

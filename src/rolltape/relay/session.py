@@ -25,7 +25,7 @@ from rolltape.wire.ble.to_relay import Gone, Piece, Result, ToRelay, Welcome
 
 HELLO_SEC = 10.0
 """How long a device may take to answer HELLO."""
-_AGAIN_SEC = 1.0
+_AGAIN_SEC = 0.25
 
 
 class Session:
@@ -51,7 +51,13 @@ class Session:
     def is_idle(self) -> bool:
         """Whether there is nothing to do, as far as is known."""
         busy = self._desk.is_busy or self._giver.is_busy or self._fetcher.is_busy
-        return self._has_told_all and not busy
+        return self._has_told_all and not busy and not self._proof_is_near
+
+    @property
+    def _proof_is_near(self) -> bool:
+        """Whether a report is on its way to the server, so that the device may soon ask for the proof."""
+        held = self._parts.spool.of(self.device_id) if self._parts.network.online else []
+        return any(one.word.kind == "report" for one in held)
 
     @property
     def was_useful(self) -> bool:

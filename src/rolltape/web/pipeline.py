@@ -6,7 +6,7 @@ once for each operation. The first refusal (`Problem`) ends it.
 
 import asyncio
 import re
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
@@ -175,14 +175,15 @@ class Endpoint:
             *call.limits,
         ]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        with suppress(ClientGone):
-            try:
-                await self._shared.holds.hold_poll(call, stream.name, _pump(stream, send))
-            except Problem:
-                pass  # what it needs isn't there at the moment: the client comes back, and hears of it then
-            except Exception as error:
-                log_unexpected(error, self.operation.name, call.request_id)
-            await send({"type": "http.response.body", "body": b""})
+        try:
+            await self._shared.holds.hold_poll(call, stream.name, _pump(stream, send))
+        except ClientGone:
+            return
+        except Problem:
+            pass  # what it needs isn't there at the moment: the client comes back, and hears of it then
+        except Exception as error:
+            log_unexpected(error, self.operation.name, call.request_id)
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _pump(stream: Stream, send: Send) -> None:
