@@ -4,7 +4,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.client import Figures, heartbeat_requests, measure, start_requests
@@ -28,10 +28,21 @@ class Effort:
     devices: int
     fleets: tuple[int, ...]
     fill: int
+    channels: int
+    idle: tuple[int, ...]
 
 
-FULL = Effort(rounds=5, seconds=3.0, warmup=1.0, devices=6000, fleets=(1_000, 20_000), fill=1_000_000)
-QUICK = Effort(rounds=1, seconds=0.4, warmup=0.2, devices=200, fleets=(50, 200), fill=5_000)
+FULL = Effort(
+    rounds=5,
+    seconds=3.0,
+    warmup=1.0,
+    devices=6000,
+    fleets=(1_000, 20_000),
+    fill=1_000_000,
+    channels=2_000,
+    idle=(2_000, 10_000),
+)
+QUICK = Effort(rounds=1, seconds=0.4, warmup=0.2, devices=200, fleets=(50, 200), fill=5_000, channels=40, idle=(40, 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,7 @@ class Row:
     peer_p99_ms: float
     rounds: int
     target: str
+    more: dict[str, float] = field(default_factory=dict)
 
 
 def row(

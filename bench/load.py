@@ -133,14 +133,14 @@ async def run_plan(plan: Plan) -> dict[str, Any]:
     times = sorted(took for at, took in run.finished if begin <= at < run.end)
     return {
         "per_s": len(times) / plan.seconds,
-        "p50_ms": _at(times, 0.50),
-        "p99_ms": _at(times, 0.99),
+        "p50_ms": at_part(times, 0.50),
+        "p99_ms": at_part(times, 0.99),
         "errors": run.errors[:3],
         "next": run.number,
     }
 
 
-def _at(times: list[float], part: float) -> float:
+def at_part(times: list[float], part: float) -> float:
     return round(times[min(int(len(times) * part), len(times) - 1)] * 1000, 3) if times else 0.0
 
 

@@ -14,7 +14,7 @@ import apsw
 from bench.compare import Row
 
 PACKAGES = (
-    "rolltape", "uvicorn", "uvloop", "httptools", "msgspec", "apsw", "cryptography",
+    "rolltape", "uvicorn", "uvloop", "httptools", "websockets", "msgspec", "apsw", "cryptography",
     "fastapi", "pydantic", "SQLAlchemy", "aiosqlite", "PyJWT",
 )  # fmt: skip
 _HEAD = ("what", "callers", "ours/s", "peer/s", "ratio", "from-to", "aim", "p50 ms", "p99 ms", "peer p50", "peer p99")
@@ -30,6 +30,9 @@ def show(rows: list[Row], ceilings: dict[str, float]) -> None:
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  ".join(cells))
+    for row in rows:
+        if row.more:
+            print(f"\n{row.bench}: " + ", ".join(f"{name} {value:g}" for name, value in row.more.items()))
     print("\nlist: the ratio is the cost of a page out of many over that of a page out of few, both of Rolltape.")
     print("ceilings: " + ", ".join(f"{name} {value:,.0f}" for name, value in ceilings.items()))
 

@@ -83,7 +83,7 @@ def test_what_belongs_to_another_project_or_mode_is_not_there(
 def test_a_device_token_speaks_for_its_own_device_alone(world: WebWorld, ids: dict[str, str]) -> None:
     _, token = world.bound_device()
     device_paths = [op for op in GUARDED if op.me]
-    assert len(device_paths) == 5
+    assert len(device_paths) == 6
     for op in device_paths:
         answer = world.call(op.method, op.path.format(**ids), token, **body_of(op, ids))
         assert is_refused(answer, 404, Code.NOT_FOUND, "device_id")

@@ -20,6 +20,7 @@ from rolltape.domain.principal import KeyPrincipal, Tenant
 from rolltape.service import keys
 from rolltape.service.context import Services
 from rolltape.service.vault import Vault
+from rolltape.service.wakeups import Wakeups
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import connect, migrate, transaction
@@ -27,7 +28,9 @@ from rolltape.store.sqlite.store import SqliteStore
 from rolltape.testing.openapi_check import Document
 from rolltape.web.app import WebApp, build_app
 from rolltape.web.operation import Operation
+from rolltape.web.socket import ChannelProtocol
 from rolltape.wire.account import CreateKey
+from rolltape.wire.channel import FRAME_LIMIT
 from rolltape.wire.ids import new_id
 
 T = TypeVar("T")
@@ -103,6 +106,19 @@ def one_of_each(world: WebWorld) -> dict[str, str]:
     }
 
 
+def credential_for(world: WebWorld, op: Operation, ids: dict[str, str]) -> str:
+    """Who may call it: a relay near the device of `ids`, else the key for everything."""
+    if not op.relay:
+        return world.key
+    return str(world.made("/v1/relay-tokens", end_user_id=ids["end_user_id"])["relay_token"])
+
+
+def path_of(op: Operation, ids: dict[str, str]) -> str:
+    """Its path, with what its query must have."""
+    query = "?end_user_id={end_user_id}" if op.name == "revokeRelayTokens" else ""
+    return (op.path + query).format(**ids)
+
+
 def named(op: Operation) -> str:
     """What a test over operations calls each."""
     return op.name
@@ -112,8 +128,8 @@ def body_of(op: Operation, ids: dict[str, str]) -> dict[str, Any]:
     """A good body, where there is one, so that only the rest of the request can be wrong."""
     if op.body is None:
         return {}
-    example = dict(op.body_example or {})
-    if op.name == "bindDevice":
+    example = {name: value for name, value in (op.body_example or {}).items() if name != "receipt"}
+    if op.name in ("bindDevice", "createRelayToken"):
         example["end_user_id"] = ids["end_user_id"]
     return {"json": example}
 
@@ -156,10 +172,22 @@ def open_web(folder: Path, *, clock: Clock | None = None, **settings: Any) -> It
     tenants = _project(folder, vault, clock.now_ms())
     chosen: dict[str, Any] = {"data": folder, "key_rate": 0, "device_rate": 0, **settings}
     blobs = FolderBlobs(folder / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)
-    app = Services(replace(Settings(), **chosen), clock, SqliteStore(folder), blobs, vault)
+    wakeups = Wakeups()
+    store = SqliteStore(folder, on_moved=wakeups.changed)
+    app = Services(replace(Settings(), **chosen), clock, store, blobs, vault, wakeups)
     web = build_app(app)
     config = uvicorn.Config(
-        web, port=0, loop="asyncio", http="httptools", ws="none", lifespan="off", log_level="error", server_header=False
+        web,
+        port=0,
+        loop="asyncio",
+        http="httptools",
+        ws=ChannelProtocol,
+        ws_max_size=FRAME_LIMIT,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_level="error",
+        server_header=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(),), daemon=True)

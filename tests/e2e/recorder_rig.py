@@ -23,6 +23,21 @@ def rig(folder: Path, **settings: Any) -> Iterator[tuple[ScriptServer, FakeRecor
         yield server, recorder
 
 
+@contextmanager
+def channel_rig(folder: Path, **settings: Any) -> Iterator[tuple[ScriptServer, FakeRecorder]]:
+    """A server with a live channel, and a recorder that has one open."""
+    with ScriptServer() as server:
+        server.channel.works = True
+        with recorder_of(server, folder, **settings) as recorder:
+            until_up(server, recorder)
+            yield server, recorder
+
+
+def until_up(server: ScriptServer, recorder: FakeRecorder) -> None:
+    """Wait until the recorder has its channel."""
+    server.wait_until(lambda: recorder.ask(lambda parts: parts.channel.up.is_set()), "the channel")
+
+
 def recorder_of(server: ScriptServer, folder: Path, **settings: Any) -> FakeRecorder:
     """A recorder with its state in `folder`/state."""
     return FakeRecorder(server.url, server.token, folder / "state", **settings)

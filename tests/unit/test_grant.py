@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolltape.codes import Failure
-from rolltape.testing.grant_vectors import DEVICE, GEN, HMAC, ISS, KID, PUBLIC, SECRET, SIGNER, claims
+from rolltape.testing.vector_world import DEVICE, GEN, HMAC, ISS, KID, PUBLIC, SECRET, SIGNER, claims
 from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.grant import MAX_TOKEN_BYTES, authenticate, sign
 from rolltape.wire.keys import Ed25519Verifier, Verifier, b64url, ed25519_kid, jwk, un_b64url, verifiers_from_jwks

@@ -3,7 +3,8 @@
 import pytest
 
 from rolltape.codes import Failure
-from rolltape.testing.grant_vectors import FILE, Vector, build, each, run, to_json
+from rolltape.testing.grant_vectors import FILE, build, each, run, to_json
+from rolltape.testing.vector_world import Vector
 
 VECTORS = each()
 

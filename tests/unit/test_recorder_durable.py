@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rolltape.recorder.durable import read_sealed, seal, unseal, write_whole
+from rolltape.durable import read_sealed, seal, unseal, write_whole
 from rolltape.recorder.journal import KEEP_TOLD, MOST_OPEN, Entry, Journal
 from rolltape.recorder.replay_file import ReplayFile
 from rolltape.recorder.tapes import Tape, Tapes

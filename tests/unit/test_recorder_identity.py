@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from rolltape.recorder.backoff import Backoff
+from rolltape.backoff import Backoff
 from rolltape.recorder.identity import Identity, KeyRing
-from rolltape.testing.grant_vectors import KID, PUBLIC
+from rolltape.testing.vector_world import KID, PUBLIC
 from rolltape.wire.keys import b64url, jwk
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from rolltape.clock import SystemClock
 from rolltape.codes import Code, Problem
+from rolltape.service.wakeups import Wakeups
 from rolltape.web.app import WebApp
 from rolltape.web.call import Call
 from rolltape.web.errors import STATUS, error_headers, scrubbed
@@ -23,6 +24,7 @@ class Parts:
     """As much of the services as a public operation sees."""
 
     clock = SystemClock()
+    wakeups = Wakeups()
 
 
 async def breaks(call: Call[None, None]) -> None:

@@ -5,10 +5,10 @@ import asyncio
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import Principal
+from rolltape.domain.principal import Speaker
 from rolltape.service import reports
 from rolltape.service.context import Services
-from rolltape.wire.command import ReportItem, Status
+from rolltape.wire.command import ReportItem, Route, Status
 from rolltape.wire.common import Reason
 from rolltape.wire.heartbeat import AckAnswer, ResultAnswer
 from rolltape.wire.ids import is_id
@@ -21,14 +21,14 @@ _SHOWN_ID = 128
 
 
 async def take_acks(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
+    app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int, route: Route
 ) -> list[AckAnswer]:
     """Go or no-go for each. They are taken in their order, and share their commits."""
-    tasks = [asyncio.ensure_future(_ack(app, who, device_id, item, now)) for item in items]
+    tasks = [asyncio.ensure_future(_ack(app, who, device_id, item, now, route)) for item in items]
     return list(await asyncio.gather(*tasks))
 
 
-async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> AckAnswer:
+async def _ack(app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int, route: Route) -> AckAnswer:
     try:
         command_id = _decode_id(item)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -36,7 +36,7 @@ async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw,
     if not is_id("cmd", command_id):
         return AckAnswer(id=command_id[:_SHOWN_ID], go=False, status=None)
     try:
-        go = await reports.acknowledge(app, who, device_id, command_id, now=now)
+        go = await reports.acknowledge(app, who, device_id, command_id, now=now, route=route)
     except Problem as problem:
         return AckAnswer(id=command_id, go=False, status=status_in(problem))
     return AckAnswer(id=command_id, go=True, status=go.status)
@@ -48,14 +48,16 @@ def status_in(problem: Problem) -> Status | None:
 
 
 async def take_results(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int
+    app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int, route: Route
 ) -> list[ResultAnswer]:
     """What became of each report. They are landed in their order, and share their commits."""
-    tasks = [asyncio.ensure_future(_result(app, who, device_id, item, now)) for item in items]
+    tasks = [asyncio.ensure_future(_result(app, who, device_id, item, now, route)) for item in items]
     return list(await asyncio.gather(*tasks))
 
 
-async def _result(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int) -> ResultAnswer:
+async def _result(
+    app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int, route: Route
+) -> ResultAnswer:
     try:
         body = _decode_report(item)
         if is_suspect(item):
@@ -64,10 +66,17 @@ async def _result(app: Services, who: Principal, device_id: str, item: msgspec.R
         return _refused(_id_in(item), Code.INVALID_REQUEST, f"This report can't be read: {error}.", None)
     except Problem as problem:
         return _refused(_id_in(item), problem.code, problem.message, None)
+    return await take_result(app, who, device_id, body, now, route)
+
+
+async def take_result(
+    app: Services, who: Speaker, device_id: str, body: ReportItem, now: int, route: Route
+) -> ResultAnswer:
+    """What became of one report."""
     if not is_id("cmd", body.id):
         return _refused(body.id[:_SHOWN_ID], Code.NOT_FOUND, "This is not the id of a command.", None)
     try:
-        reported = await reports.land(app, who, device_id, body.id, body, now)
+        reported = await reports.land(app, who, device_id, body.id, body, now, route)
     except Problem as problem:
         return _refused(body.id, problem.code, problem.message, status_in(problem))
     if reported.outcome == "conflict":

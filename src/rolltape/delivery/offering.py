@@ -1,17 +1,11 @@
 """From pending commands to signed offers. The mark and its event are durable before the device hears of them."""
 
 from rolltape.domain import views
-from rolltape.domain.principal import DevicePrincipal, Principal
 from rolltape.service import grants
 from rolltape.service.context import Services
 from rolltape.wire.command import Offer, Route
 from rolltape.wire.heartbeat import MAX_OFFERS
 from rolltape.wire.keys import Alg
-
-
-def route_of(who: Principal, route: Route) -> Route:
-    """A backend that carries offers itself is a relay, whichever call it uses."""
-    return route if isinstance(who, DevicePrincipal) else "relay"
 
 
 async def offers_for(
@@ -24,9 +18,14 @@ async def offers_for(
     now: int,
     *,
     quiet_since: int | None = None,
+    but: tuple[str, ...] = (),
+    limit: int = MAX_OFFERS,
 ) -> tuple[list[Offer], bool]:
-    """At most four offers, and whether more wait. `quiet_since`: only what this route has not offered since (ms)."""
-    rows, more = await app.store.offer(device_id, generation, route, quiet_since, MAX_OFFERS, now)
+    """At most four offers, and whether more wait. `quiet_since`: only what this route has not offered since (ms).
+
+    `but`: the ids of those that are left out.
+    """
+    rows, more = await app.store.offer(device_id, generation, route, quiet_since, limit, now, but)
     if rows:
         app.wakeups.changed(*(row.id for row in rows))
     return [views.offer(row, await grants.mint(app, row, alg, held)) for row in rows], more

@@ -19,6 +19,8 @@ class RecorderSettings:
     grant_kid, grant_secret: from bind, for an HS256 device; the secret in base64url. Then no other key is held.
     ca_file: PEM file of the authorities that may vouch for the server; the system's when None.
     refresh_token: ask for a fresh token once, at start.
+    channel: keep a live channel open; without it offers come by long poll. channel_first_sec: the longest first wait
+    before it is opened again, which doubles up to channel_most_sec.
     min_free_mb, min_battery_percent: below these no recording starts (`storage_full`, `low_battery`).
     """
 
@@ -38,9 +40,12 @@ class RecorderSettings:
     local_max_duration_sec: int = 86_400
     bit_rate: int = 48_000
     poll_wait_sec: int = 50
+    channel: bool = True
     http_timeout_sec: float = 10.0
     backoff_first_sec: float = 0.5
     backoff_most_sec: float = 60.0
+    channel_first_sec: float = 5.0
+    channel_most_sec: float = 300.0
     upload_chunk_bytes: int = 1 << 20
     keep_uploaded: bool = False
 
@@ -56,6 +61,11 @@ class RecorderSettings:
             raise ValueError("grant_kid and grant_secret go together: pass both from bind's answer, or neither")
         if not 1 <= self.poll_wait_sec <= 60:
             raise ValueError("poll_wait_sec must be 1 to 60")
+
+    @property
+    def base_url(self) -> str:
+        """The server without a slash at its end."""
+        return self.server.rstrip("/")
 
     @property
     def is_loopback(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from rolltape.wire.channel import PING_SEC, SILENCE_SEC
 from rolltape.wire.ids import is_id
 from rolltape.wire.times import parse
 
@@ -73,6 +74,32 @@ class HeartbeatHeard(Struct, frozen=True):
     results: list[Raw] = []
     grant_keys: dict[str, Any] | None = None
     seq_floor: int | None = None
+
+
+class HelloHeard(HeartbeatHeard, frozen=True):
+    """The answer to a channel's hello: a heartbeat's, and how the channel shows that it is alive, in seconds."""
+
+    ping_sec: float = PING_SEC
+    silence_sec: float = SILENCE_SEC
+
+
+class FrameHeard(Struct, frozen=True):
+    """A frame of the live channel, of any type. `answers` is the type of the frame that an error is about."""
+
+    type: str
+    id: str | None = None
+    ref: str | int | None = None
+    status: str | None = None
+    ok: bool = False
+    code: str = ""
+    error: ErrorHeard | None = None
+    command: Raw = Raw()
+    answers: str | None = msgspec.field(name="in", default=None)
+
+    @property
+    def refusal(self) -> str:
+        """The code of what was refused."""
+        return self.error.code if self.error is not None else self.code
 
 
 class _ErrorAnswer(Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from rolltape.recorder.durable import read_sealed, seal, write_whole
+from rolltape.durable import read_sealed, seal, write_whole
 from rolltape.wire.ids import fingerprint
 from rolltape.wire.keys import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from rolltape.recorder.durable import seal, sync_folder, unseal, write_whole
+from rolltape.durable import seal, sync_folder, unseal, write_whole
 from rolltape.wire.command import Report
 
 KEEP_TOLD = 256

@@ -22,6 +22,7 @@ from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Report
 from rolltape.wire.times import iso
 
+_OPEN = frozenset({"pending", "delivered"})
 _FIRST = {"factory_reset": 0, "stop_recording": 1}
 
 
@@ -55,10 +56,27 @@ class Obey:
             self._goes[command_id] = go
             self._parts.bells.obey.ring()
 
+    def revoked(self, command_id: str, status: str | None) -> None:
+        """The server says that an offer stands no more: a command that is over there is dropped, unless it has begun.
+
+        One that was acknowledged on another route is not over: this device did that.
+        """
+        entry = self._parts.journal.get(command_id)
+        if status in _OPEN:
+            return
+        if entry is not None and entry.is_open and not self._has_begun(entry):
+            log(f"{command_id}: revoked")
+            self._parts.journal.drop(command_id)
+            if self._asking == command_id:
+                self._asking = None
+
+    def _has_begun(self, entry: Entry) -> bool:
+        return self._parts.replay.lost or self._parts.replay.record.used(entry.seq)
+
     def recover(self) -> None:
         """After power-up: what was marked used, but has no result, ends with what is found; it is never tried again."""
         for entry in self._parts.journal.open_entries():
-            if self._parts.replay.lost or self._parts.replay.record.used(entry.seq):
+            if self._has_begun(entry):
                 self._parts.finish(entry.id, self._found(entry))
 
     async def run(self) -> None:
@@ -101,6 +119,8 @@ class Obey:
                 log(f"{entry.id}: no go")
                 self._parts.journal.drop(entry.id)
                 return
+            if not entry.is_open:
+                return  # revoked while the go was on its way
             claims = check(self._parts, entry.token)  # the answer may have taken its time
         except GrantRefused as refused:
             self._parts.finish(entry.id, failed(refused.failure, refused.message))

@@ -1,10 +1,13 @@
 """The parts of a recorder that its loops share, and the bells that the loops ring for each other."""
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
+from random import Random
 
+from rolltape.backoff import Backoff, Wake
 from rolltape.clock import Clock
-from rolltape.recorder.backoff import Backoff, Wake
+from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.device_api import DeviceApi
 from rolltape.recorder.identity import Identity, KeyRing
@@ -60,13 +63,15 @@ class Parts:
     api: DeviceApi
     studio: Studio
     bells: Bells
+    channel: Channel
+    random: Random = field(default_factory=secrets.SystemRandom)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     reset: asyncio.Event = field(default_factory=asyncio.Event)
 
     def backoff(self) -> Backoff:
         """A new one, with the settings' waits."""
-        return Backoff(self.settings.backoff_first_sec, self.settings.backoff_most_sec)
+        return Backoff(self.settings.backoff_first_sec, self.settings.backoff_most_sec, self.random)
 
     def finish(self, entry_id: str, report: Report) -> None:
         """A command has ended: durably, then told."""
@@ -92,6 +97,7 @@ class Parts:
             log("the server has ended this token: bind the device again and start with the new token")
             self.identity.change(ended=True)
             self.ended.set()
+            self.channel.end()
             self.bells.obey.ring()
             await self.studio.stop_if(remote_only=True)
 

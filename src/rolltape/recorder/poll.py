@@ -1,4 +1,6 @@
-"""The long poll: always one open, so that a command comes within a moment of being made."""
+"""The long poll: always one open while there is no channel, so that a command comes within a moment of being made."""
+
+import asyncio
 
 from rolltape.recorder.heard import PendingHeard, offers, time_of
 from rolltape.recorder.intake import Intake
@@ -23,7 +25,7 @@ class Poll:
         failing = False
         while not self._parts.ended.is_set():
             try:
-                spins = await self._once()
+                spins = await self._unless_channel()
                 if failing:
                     self._parts.bells.ring_all()
                 failing = False
@@ -39,6 +41,18 @@ class Poll:
                 await self._parts.end_token()
                 return
             await self._parts.clock.sleep(pause)
+
+    async def _unless_channel(self) -> bool:
+        """One poll, as soon as the channel is missing; broken off when that comes back."""
+        channel = self._parts.channel
+        await channel.missing.wait()
+        poll, back = asyncio.create_task(self._once()), asyncio.create_task(channel.up.wait())
+        try:
+            await asyncio.wait({poll, back}, return_when=asyncio.FIRST_COMPLETED)
+            return poll.result() if poll.done() else False
+        finally:
+            poll.cancel()
+            back.cancel()
 
     async def _once(self) -> bool:
         """One poll; whether it came back at once with nothing new, which must not be done again at once."""

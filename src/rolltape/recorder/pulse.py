@@ -23,10 +23,13 @@ class Pulse:
         self._intake = intake
         self._obey = obey
         self._reports = reports
+        self._next = 0.0
 
     async def run(self) -> None:
-        """Until the token ends."""
+        """Until the token ends. A channel's hello is a heartbeat too: the first waits until there is one, or none."""
         backoff = self._parts.backoff()
+        await self._parts.channel.settled()
+        await self._parts.bells.beat.wait(max(0.0, self._next - self._parts.clock.monotonic()))
         while not self._parts.ended.is_set():
             try:
                 pause = await self.beat()
@@ -45,11 +48,14 @@ class Pulse:
 
     async def beat(self) -> float:
         """One heartbeat; answers in how many seconds the server wants the next."""
-        answer = await self._parts.api.heartbeat(self._body())
+        answer = await self._parts.api.heartbeat(self.body())
         if not answer.ok:
             raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
-        heard = answer.read(HeartbeatHeard)
-        self._learn(heard, answer.sent)
+        return await self.take(answer.read(HeartbeatHeard), answer.sent)
+
+    async def take(self, heard: HeartbeatHeard, sent: float) -> float:
+        """Take an answer to what was said at `sent`, by the monotonic timer; in how many seconds the next is wanted."""
+        self._learn(heard, sent)
         await self._take_keys(heard)
         for ack in each(heard.acks, AckHeard):
             self._obey.heard_go(ack.id, ack.go)
@@ -62,9 +68,12 @@ class Pulse:
             self._parts.bells.ring_all()
         await self._end_when_full()
         pause = min(max(heard.next_heartbeat_sec, 1.0), 3600.0)
-        return min(pause, LOST_RETRY_SEC) if self._parts.replay.lost else pause
+        pause = min(pause, LOST_RETRY_SEC) if self._parts.replay.lost else pause
+        self._next = self._parts.clock.monotonic() + pause
+        return pause
 
-    def _body(self) -> dict[str, object]:
+    def body(self) -> dict[str, object]:
+        """What a heartbeat says now."""
         parts = self._parts
         storage = parts.probes.storage()
         body: dict[str, object] = {

@@ -4,19 +4,23 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from random import Random
 
 from rolltape.clock import Clock
+from rolltape.durable import remove, sync_folder, write_whole
+from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Buttons, ControlSocket
 from rolltape.recorder.device_api import DeviceApi
-from rolltape.recorder.durable import remove, sync_folder, write_whole
 from rolltape.recorder.heard import TokenHeard
 from rolltape.recorder.identity import Identity, KeyRing
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.journal import Journal
+from rolltape.recorder.live import Live
 from rolltape.recorder.log import log
 from rolltape.recorder.obey import Obey
 from rolltape.recorder.parts import Bells, Parts, is_reset_done
@@ -51,10 +55,12 @@ class Recorder:
         *,
         probes: Probes | None = None,
         source: Microphone | None = None,
+        random: Random | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._probes = probes
+        self._random = random or secrets.SystemRandom()
         self._source = source if source is not None else microphone(settings.source, clock)
         self.parts: Parts | None = None
         self.buttons: Buttons | None = None
@@ -96,6 +102,7 @@ class Recorder:
             changed=lambda: _recording_changed(bells),
         )
         self._line = Line(settings, identity, clock)
+        channel = Channel(clock, settings.http_timeout_sec)
         self.parts = Parts(
             settings=settings,
             clock=clock,
@@ -106,9 +113,11 @@ class Recorder:
             tapes=tapes,
             trusted=trusted,
             probes=probes,
-            api=DeviceApi(settings, self._line),
+            api=DeviceApi(settings, self._line, channel),
             studio=studio,
             bells=bells,
+            channel=channel,
+            random=self._random,
         )
         self.buttons = Buttons(self.parts)
         return self.parts
@@ -119,10 +128,13 @@ class Recorder:
         self._resume(parts)
         control = ControlSocket(self._settings.state_dir, Buttons(parts))
         await control.open()
+        pulse = Pulse(parts, intake, obey, reports)
+        live = (Live(parts, intake, obey, pulse),) if self._settings.channel else ()
         loops = (
             obey,
             reports,
-            Pulse(parts, intake, obey, reports),
+            pulse,
+            *live,
             Poll(parts, intake),
             Register(parts),
             Upload(parts),
@@ -142,6 +154,8 @@ class Recorder:
     def _resume(self, parts: Parts) -> None:
         if not self._settings.is_trusted:
             log("this server is neither on this machine nor behind TLS: its time and keys don't count, so no start")
+        if not self._settings.channel:
+            parts.channel.missed()
         if parts.identity.known.ended:
             parts.ended.set()
         if any(is_reset_done(entry) and entry.told for entry in parts.journal.all()):
@@ -167,6 +181,7 @@ async def refresh_token(parts: Parts) -> None:
             if not answer.ok:
                 raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
             parts.identity.change(next_token=answer.read(TokenHeard).device_token)
+            parts.channel.end()  # it is the old token's
             parts.bells.beat.ring()
             return
         except Unreachable as trouble:

@@ -7,7 +7,7 @@ server has given it a floor above every `seq` minted so far.
 import zlib
 from pathlib import Path
 
-from rolltape.recorder.durable import write_whole
+from rolltape.durable import write_whole
 from rolltape.wire.replay import ReplayRecord
 
 

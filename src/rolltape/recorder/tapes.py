@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rolltape.recorder.durable import read_sealed, remove, seal, write_whole
+from rolltape.durable import read_sealed, remove, seal, write_whole
 from rolltape.recorder.ogg import salvage
 from rolltape.wire.ids import is_device_made_recording_id
 

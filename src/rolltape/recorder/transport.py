@@ -4,7 +4,7 @@
 """
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx2
@@ -38,8 +38,8 @@ class Answer:
 
     status: int
     body: bytes
-    headers: httpx2.Headers
-    sent: float
+    headers: httpx2.Headers = field(default_factory=httpx2.Headers)
+    sent: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -66,17 +66,14 @@ class Line:
         self._settings = settings
         self._identity = identity
         self._clock = clock
-        verify: ssl.SSLContext | bool = True
-        if settings.ca_file is not None:
-            verify = ssl.create_default_context(cafile=str(settings.ca_file))
         limits = httpx2.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=75)
         self._http = httpx2.AsyncClient(
-            verify=verify,
+            verify=tls_of(settings) or True,
             limits=limits,
             trust_env=not settings.is_loopback,
             headers={"User-Agent": "rolltape-recorder"},
         )
-        self._base = settings.server.rstrip("/")
+        self._base = settings.base_url
 
     async def close(self) -> None:
         """Close every connection."""
@@ -122,7 +119,9 @@ class Line:
         if answer is None:
             raise Unreachable(f"no answer within {seconds:g} s")
         if answer.status in {408, 429} or answer.status >= 500:
-            raise Unreachable(f"the server answered {answer.status}", _retry_after(answer.headers))
+            raise Unreachable(
+                f"the server answered {answer.status}", retry_after(answer.headers.get("retry-after", ""))
+            )
         return answer
 
     async def _exchange(self, request: httpx2.Request) -> Answer:
@@ -139,6 +138,11 @@ class Line:
             await response.aclose()
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
-    text = headers.get("retry-after", "")
+def tls_of(settings: RecorderSettings) -> ssl.SSLContext | None:
+    """Who may vouch for the server, where the settings say so."""
+    return None if settings.ca_file is None else ssl.create_default_context(cafile=str(settings.ca_file))
+
+
+def retry_after(text: str) -> float | None:
+    """The seconds of a `Retry-After` header; None where it has none that can be read."""
     return min(float(text), _MAX_RETRY_AFTER_SEC) if text.isascii() and text.isdigit() else None

@@ -8,8 +8,8 @@ and gives a bound below which the clock never goes. An answer that was held back
 from pathlib import Path
 
 from rolltape.clock import Clock
-from rolltape.recorder.durable import read_sealed, write_whole
-from rolltape.recorder.durable import seal as sealed
+from rolltape.durable import read_sealed, write_whole
+from rolltape.durable import seal as sealed
 
 
 class TrustedClock:

@@ -4,7 +4,8 @@
 Each write is atomic: it happens wholly or not at all, together with its events, and is durable before its call comes
 back. A refusal (codes.Problem) has changed nothing. `now` is ms since the epoch. No read ever shows a command open at
 or past its `expires_at`: what is due is expired first. Everything is of one tenant: another tenant's object is not
-found.
+found. Whoever opens a store may name who hears (`on_moved`) of each device of whose commands one has moved, by whatever
+call, once that is durable and before the call comes back; likewise (`on_binding_ended`) of each binding that ended.
 """
 
 from collections.abc import Iterable
@@ -36,7 +37,8 @@ from rolltape.store.inputs import (
     StateDelta,
 )
 from rolltape.store.recordings import RecordingStore
-from rolltape.wire.command import Evidence, Route
+from rolltape.store.relays import RelayStore
+from rolltape.wire.command import Evidence, Route, Status
 
 
 class CommandStore(Protocol):
@@ -91,9 +93,12 @@ class CommandStore(Protocol):
         command_id: str,
         generation: int | None,
         evidence: Evidence,
+        route: Route | None,
         now: int,
     ) -> CommandRow:
         """Go: the command, `delivered`. `generation` is a token's, None for a key.
+
+        `route`, if known, is noted as the one that won: a later acknowledgement or report doesn't change it.
 
         Raises Problem: not_found (also another generation's), command_no_go.
         """
@@ -108,16 +113,34 @@ class CommandStore(Protocol):
         incoming: IncomingReport,
         now: int,
     ) -> Reported:
-        """Lands the device's word. Raises Problem: not_found (also another generation's)."""
+        """Lands the device's word, whose route is noted where there was no acknowledgement.
+
+        Raises Problem: not_found (also another generation's).
+        """
         ...
 
     async def offer(
-        self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
+        self,
+        device_id: str,
+        generation: int,
+        route: Route,
+        quiet_since: int | None,
+        limit: int,
+        now: int,
+        but: tuple[str, ...] = (),
+        grants_until: int | None = None,
     ) -> tuple[list[CommandRow], bool]:
         """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
-        With `quiet_since`, only those that this route (poll or relay) has not offered after that time.
+        With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
+        are left out. `grants_until` is when the grants end that a relay gets for them (ms), where they don't last until
+        `expires_at`: the greatest is kept as `relay_grants_until`.
         """
+        ...
+
+    def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
+        """A quick look, from the present thread: how those of these commands stand that are the device's under that
+        binding; due ones may still be open."""
         ...
 
     def anything_pending(self, device_id: str) -> bool:
@@ -284,7 +307,7 @@ class AccountStore(Protocol):
         ...
 
 
-class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, Protocol):
+class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, RelayStore, Protocol):
     """All of it, and its life."""
 
     async def gauges(self, now: int) -> dict[str, int]:

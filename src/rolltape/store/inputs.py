@@ -6,7 +6,7 @@ from typing import Literal
 
 from rolltape.domain.lifecycle import Word
 from rolltape.domain.rows import CommandRow, DeviceRow
-from rolltape.wire.command import CommandType, Evidence
+from rolltape.wire.command import CommandType, Evidence, Route
 from rolltape.wire.keys import Alg
 
 IDEMPOTENCY_KEPT_MS = 30 * 86_400_000
@@ -51,13 +51,17 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class IncomingReport:
-    """A report as the store takes it. `executed_at` is on the device's clock, None when it gave none."""
+    """A report as the store takes it. `executed_at` is on the device's clock, None when it gave none.
+
+    `route`: by which it came, None where that says nothing of how the command reached the device.
+    """
 
     word: Word
     error_message: str | None
     executed_at: int | None
     recording_id: str | None
     recording_started_at: int | None
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,52 +11,38 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from rolltape.testing import cwt_vectors
+from rolltape.testing.cwt_making import cwt
+from rolltape.testing.vector_world import (
+    DEVICE,
+    GEN,
+    HMAC,
+    IAT,
+    ISS,
+    KID,
+    LONG_HMAC,
+    PUBLIC,
+    SECRET,
+    SEED,
+    SEQ,
+    SIGNER,
+    STRANGER,
+    TTL,
+    Vector,
+    claims,
+    replay,
+    vector,
+)
 from rolltape.wire import grant as grant_module
 from rolltape.wire import keys as keys_module
 from rolltape.wire import replay as replay_module
 from rolltape.wire.claims import Claims
-from rolltape.wire.keys import Ed25519Signer, HmacKey, Signer, b64url, ed25519_kid, jwk, un_b64url
+from rolltape.wire.keys import HmacKey, Signer, b64url, jwk, un_b64url
 
 FILE = Path(__file__).parent / "vectors" / "grants.json"
-SEED = bytes(range(32))
-"""The private key of these vectors, and of nothing else."""
-SECRET = bytes(range(64, 96))
-ISS = "1f2e3d4c5b6a7988"
-DEVICE = "dev_0H2bQy5fT8nWkR3mZxPc7L"
-COMMAND = "cmd_0H2bQyA1sD4fG7hJ9kLqWe"
-GEN = 3
-IAT = 1_893_456_000
-"""2030-01-01T00:00:00Z."""
-TTL = 300
-NOW = IAT * 1000 + 5_000
-SEQ = 1000
-
-_key = Ed25519PrivateKey.from_private_bytes(SEED)
-PUBLIC = _key.public_key().public_bytes_raw()
-KID = ed25519_kid(PUBLIC)
-SIGNER = Ed25519Signer(KID, _key)
-HMAC = HmacKey("hs-3", SECRET)
-_STRANGER = Ed25519Signer(KID, Ed25519PrivateKey.from_private_bytes(bytes(reversed(SEED))))
-
-Vector = dict[str, Any]
-
-
-def claims(**other: Any) -> dict[str, Any]:
-    """The claims of the grant that all vectors vary."""
-    return {
-        "iss": ISS,
-        "aud": DEVICE,
-        "jti": COMMAND,
-        "seq": SEQ,
-        "gen": GEN,
-        "iat": IAT,
-        "nbf": IAT,
-        "exp": IAT + TTL,
-        "type": "start_recording",
-        "params": {"max_duration_sec": 3600, "upload_immediately": True},
-    } | other
+Maker = Callable[[dict[str, Any]], str | bytes]
+"""Makes a grant of claims, in one of the two encodings."""
 
 
 def token(said: dict[str, Any] | bytes, signer: Signer = SIGNER, **header: Any) -> str:
@@ -66,17 +52,6 @@ def token(said: dict[str, Any] | bytes, signer: Signer = SIGNER, **header: Any) 
     payload = said if isinstance(said, bytes) else msgspec.json.encode(said)
     message = f"{b64url(msgspec.json.encode(head))}.{b64url(payload)}".encode()
     return f"{message.decode()}.{b64url(signer.sign(message))}"
-
-
-def replay(highest: int = 0, window: int = 0, highest_stop: int = 0) -> str:
-    """A replay record in hex."""
-    return replay_module.ReplayRecord(highest, window, highest_stop).to_bytes().hex()
-
-
-def vector(name: str, expect: str, text: str, **device: Any) -> Vector:
-    """One case. `device` is what differs from an idle device with the right time and an empty replay record."""
-    state = {"keys": "jwks", "now_ms": NOW, "replay": replay(), "recording_since_seq": None} | device
-    return {"name": name, "expect": expect, "token": text, "device": state}
 
 
 def _flipped(part: int, byte: int, bit: int) -> str:
@@ -154,7 +129,9 @@ def _keys() -> Iterator[Vector]:
     yield vector("the kid of the other key", bad, token(claims(), kid="hs-3"), keys="both")
     yield vector("typ that is not JWT", bad, token(claims(), typ="JOSE"))
     yield vector("no typ", bad, token(claims(), typ=None))
-    yield vector("signed by a stranger under our kid", bad, token(claims(), _STRANGER))
+    yield vector("a header member that nobody knows", bad, token(claims(), cty="x"))
+    yield vector("a header that names what must be understood", bad, token(claims(), crit=["exp"]))
+    yield vector("signed by a stranger under our kid", bad, token(claims(), STRANGER))
     yield vector("a device that holds no key", bad, token(claims()), keys="none")
 
 
@@ -184,7 +161,7 @@ def token_index(text: str) -> int:
 def _claims() -> Iterator[Vector]:
     bad = "grant_invalid"
     yield vector("another deployment's", bad, token(claims(iss="1f2e3d4c5b6a7989")))
-    yield vector("for another device", bad, token(claims(aud="dev_0H2bQy5fT8nWkR3mZxPc7M")))
+    yield vector("for another device", bad, token(claims(aud="dev_0XHxge5b1DK1c6m1ar3CGI")))
     yield vector("of an older binding", bad, token(claims(gen=GEN - 1)))
     yield vector("of a newer binding", bad, token(claims(gen=GEN + 1)))
     for name in claims():
@@ -197,11 +174,16 @@ def _claims() -> Iterator[Vector]:
     yield vector("params as a list", bad, token(claims(params=[])))
     yield vector("exp null", bad, token(claims(exp=None)))
     yield vector("a claim that nobody knows", "ok", token(claims(hint="new")))
+    yield vector("jti that is no command's id", bad, token(claims(jti=DEVICE)))
+    yield vector("seq is nothing", bad, token(claims(seq=0)))
+    yield vector("seq is less than nothing", bad, token(claims(seq=-1)))
+    yield vector("seq is as great as it may be", "ok", token(claims(seq=2**63 - 1)))
+    yield vector("seq is 2 to the 63rd", bad, token(claims(seq=2**63)))
 
 
-def _times() -> Iterator[Vector]:
-    good, end = token(claims()), (IAT + TTL) * 1000
-    late, stop = "grant_expired", token(claims(type="stop_recording"))
+def _times(make: Maker) -> Iterator[Vector]:
+    good, end = make(claims()), (IAT + TTL) * 1000
+    late, stop = "grant_expired", make(claims(type="stop_recording"))
     yield vector("in its last millisecond", "ok", good, now_ms=end - 1)
     yield vector("at the second of its end", late, good, now_ms=end)
     yield vector("one millisecond after its end", late, good, now_ms=end + 1)
@@ -209,13 +191,11 @@ def _times() -> Iterator[Vector]:
     yield vector("a day after its end", late, good, now_ms=end + 86_400_000)
     yield vector("30 seconds before it is good", "ok", good, now_ms=IAT * 1000 - 30_000)
     yield vector("30.001 seconds before it is good", late, good, now_ms=IAT * 1000 - 30_001)
-    yield vector("nbf later than iat counts", late, token(claims(nbf=IAT + 100)), now_ms=IAT * 1000 + 69_999)
-    yield vector(
-        "nbf later than iat, within the leeway", "ok", token(claims(nbf=IAT + 100)), now_ms=IAT * 1000 + 70_000
-    )
+    yield vector("nbf later than iat counts", late, make(claims(nbf=IAT + 100)), now_ms=IAT * 1000 + 69_999)
+    yield vector("nbf later than iat, within the leeway", "ok", make(claims(nbf=IAT + 100)), now_ms=IAT * 1000 + 70_000)
     yield vector("a start without trusted time", "clock_unknown", good, now_ms=None)
-    yield vector("an upload without trusted time", "ok", token(claims(type="trigger_upload")), now_ms=None)
-    yield vector("an upload after its end", late, token(claims(type="trigger_upload")), now_ms=end)
+    yield vector("an upload without trusted time", "ok", make(claims(type="trigger_upload")), now_ms=None)
+    yield vector("an upload after its end", late, make(claims(type="trigger_upload")), now_ms=end)
     yield vector("a stop while idle, without trusted time", "ok", stop, now_ms=None)
     yield vector("a stop while idle, after its end", late, stop, now_ms=end)
     yield vector("a stop of a running recording, after its end", "ok", stop, now_ms=end, recording_since_seq=SEQ - 1)
@@ -224,8 +204,8 @@ def _times() -> Iterator[Vector]:
     yield vector("a start while recording, after its end", late, good, now_ms=end, recording_since_seq=SEQ - 1)
 
 
-def _replays() -> Iterator[Vector]:
-    good, used = token(claims()), "grant_replayed"
+def _replays(make: Maker) -> Iterator[Vector]:
+    good, used = make(claims()), "grant_replayed"
     full = (1 << 128) - 1
     yield vector("used just now", used, good, replay=replay(SEQ, 1))
     yield vector("a later one used, this one not", "ok", good, replay=replay(SEQ + 1, 1))
@@ -241,13 +221,13 @@ def _replays() -> Iterator[Vector]:
     yield vector("at a floor given by the server", used, good, replay=replay(SEQ, full, SEQ))
     yield vector("used and expired", used, good, replay=replay(SEQ, 1), now_ms=(IAT + TTL) * 1000)
     yield vector(
-        "a stop used before", used, token(claims(type="stop_recording")), replay=replay(SEQ, 1), recording_since_seq=1
+        "a stop used before", used, make(claims(type="stop_recording")), replay=replay(SEQ, 1), recording_since_seq=1
     )
 
 
-def _stops() -> Iterator[Vector]:
-    start, stop, late = token(claims()), token(claims(type="stop_recording")), "superseded"
-    upload = token(claims(type="trigger_upload"))
+def _stops(make: Maker) -> Iterator[Vector]:
+    start, stop, late = make(claims()), make(claims(type="stop_recording")), "superseded"
+    upload = make(claims(type="trigger_upload"))
     yield vector("a start held back until after its stop", late, start, replay=replay(SEQ + 1, 1, SEQ + 1))
     yield vector("a start below a stop seen while idle", late, start, replay=replay(0, 0, SEQ + 1))
     yield vector("a start held back, and expired", late, start, replay=replay(0, 0, SEQ + 1), now_ms=(IAT + TTL) * 1000)
@@ -263,7 +243,11 @@ def _stops() -> Iterator[Vector]:
 
 def build() -> dict[str, Any]:
     """The whole file as an object."""
-    groups = (_forms, _keys, _flips, _claims, _times, _replays, _stops)
+    forms = (_forms, _keys, _flips, _claims)
+    judged = (_times, _replays, _stops)
+    cases = [case for group in forms for case in group()] + [case for group in judged for case in group(token)]
+    cases += [case for group in cwt_vectors.GROUPS for case in group()]
+    cases += [case for group in judged for case in group(cwt)]
     return {
         "about": "Grants and what a device must answer to each. Documented in docs/grants.md.",
         "iss": ISS,
@@ -273,8 +257,9 @@ def build() -> dict[str, Any]:
         "keys": {
             "jwks": {"keys": [jwk(PUBLIC)]},
             "hs256": {"kid": HMAC.kid, "secret": b64url(SECRET)},
+            "hs256_long": {"kid": LONG_HMAC.kid, "secret": b64url(SECRET)},
         },
-        "vectors": [case for group in groups for case in group()],
+        "vectors": cases,
     }
 
 
@@ -300,11 +285,13 @@ def run(
     `grant`, `replays` and `keyring` are modules with the shape of rolltape.wire.grant, .replay and .keys.
     """
     device = case["device"]
-    shared = {HMAC.kid: keyring.HmacKey(HMAC.kid, SECRET)}
+    shared, longer = ({key.kid: keyring.HmacKey(key.kid, SECRET)} for key in (HMAC, LONG_HMAC))
     public = keyring.verifiers_from_jwks({"keys": [jwk(PUBLIC)]})
-    keys = {"jwks": public, "hs256": shared, "both": public | shared, "none": {}}[device["keys"]]
+    held = {"jwks": public, "hs256": shared, "hs256_long": longer, "both": public | shared, "none": {}}
+    keys = held[device["keys"]]
+    text = case["token"] if "token" in case else bytes.fromhex(case["grant_cwt"])
     try:
-        said: Claims = grant.authenticate(case["token"], keys, iss=ISS, aud=DEVICE, gen=GEN)
+        said: Claims = grant.authenticate(text, keys, iss=ISS, aud=DEVICE, gen=GEN)
         grant.judge(
             said,
             now_ms=device["now_ms"],

@@ -79,6 +79,8 @@ class FakeRecorder:
             "backoff_first_sec": 0.02,
             "backoff_most_sec": 0.3,
             "poll_wait_sec": 5,
+            "channel_first_sec": 0.05,
+            "channel_most_sec": 0.3,
             "min_free_mb": 5,
         }
         self.settings = RecorderSettings(server=server, token=token, state_dir=state_dir, **(quick | settings))

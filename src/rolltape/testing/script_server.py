@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from rolltape.clock import SystemClock, machine_ms
+from rolltape.testing.script_channel import ScriptChannel
 from rolltape.testing.script_recordings import ScriptRecordings, ScriptUpload, script_error
 from rolltape.wire.claims import Claims
 from rolltape.wire.grant import sign
@@ -57,6 +58,7 @@ class ScriptServer:
     `refuse["ack"] = 2`: the next two calls are answered 503 and nothing happens. `lose["ack"] = 2`: the next two are
     acted on, and answered 503. `hold("ack")`: answers wait until the event that it gives back is set. Names: heartbeat,
     pending, ack, report, refresh, recordings, upload_url, upload, complete, keys. `tls`: certificate and key, in PEM.
+    `channel.works = True`: there is a live channel too; otherwise it is answered 404.
     """
 
     def __init__(self, *, signer: Signer | None = None, tls: tuple[Path, Path] | None = None) -> None:
@@ -79,6 +81,7 @@ class ScriptServer:
         self.last_seq = 0
         self.commands: dict[str, ScriptCommand] = {}
         self._store = ScriptRecordings(lambda: self.url)
+        self.channel = ScriptChannel(self, self._tell)
         self.heartbeats: list[dict[str, Any]] = []
         self.calls: Counter[str] = Counter()
         self.refuse: Counter[str] = Counter()
@@ -155,6 +158,7 @@ class ScriptServer:
         """End the long poll that waits."""
         if self._news is not None:
             self._loop.call_soon_threadsafe(self._news.set)
+            self.channel.wake()
 
     def hold(self, name: str) -> threading.Event:
         """Hold answers back until the event is set."""
@@ -182,7 +186,13 @@ class ScriptServer:
 
     def __enter__(self) -> "ScriptServer":
         config = uvicorn.Config(
-            self._app(), host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+            self._app(),
+            host="127.0.0.1",
+            port=0,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            ws_ping_interval=None,
         )
         if self._tls is not None:
             config.ssl_certfile, config.ssl_keyfile = self._tls
@@ -230,6 +240,7 @@ class ScriptServer:
                 Route("/v1/recordings", self._named("recordings", self._store.create), methods=["POST"]),
                 Route(f"{recording}/upload-url", self._named("upload_url", self._store.upload_url), methods=["POST"]),
                 Route(f"{recording}/upload-complete", self._named("complete", self._store.complete), methods=["POST"]),
+                WebSocketRoute(f"{me}/channel", self.channel.endpoint),
                 Route("/u/{rec}", self._named("upload", self._store.upload), methods=["HEAD", "PATCH", "PUT"]),
             ]
         )
@@ -279,7 +290,10 @@ class ScriptServer:
         return JSONResponse({"keys": [jwk(self.public)], "iss": self.iss})
 
     async def _heartbeat(self, request: Request) -> Response:
-        body = await request.json()
+        return JSONResponse(self.heartbeat_answer(await request.json()))
+
+    def heartbeat_answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What a heartbeat is answered, by whatever way it came."""
         self.heartbeats.append(body)
         answer: dict[str, Any] = {
             "status": "ok",
@@ -288,16 +302,17 @@ class ScriptServer:
             "binding_generation": self.generation,
             "device_id": self.device_id,
             "grant_iss": self.iss,
-            "acks": [{"id": cmd, **self._take_ack(cmd)} for cmd in body.get("acks", [])],
-            "results": [self._take_result(item) for item in body.get("results", [])],
-            "commands": self._offers(),
+            "acks": [{"id": cmd, **self.take_ack(cmd)} for cmd in body.get("acks", [])],
+            "results": [self.take_result(item) for item in body.get("results", [])],
+            "commands": self.offers(),
             "more": False,
         }
         if body.get("replay_state_lost"):
             answer["seq_floor"] = self.last_seq
-        return JSONResponse(answer)
+        return answer
 
-    def _take_ack(self, command_id: str) -> dict[str, Any]:
+    def take_ack(self, command_id: str) -> dict[str, Any]:
+        """Go or no go."""
         command = self.commands.get(command_id)
         if command is None:
             return {"go": False, "status": None}
@@ -307,7 +322,8 @@ class ScriptServer:
         command.status = "delivered"
         return {"go": True, "status": "delivered"}
 
-    def _take_result(self, item: dict[str, Any]) -> dict[str, Any]:
+    def take_result(self, item: dict[str, Any]) -> dict[str, Any]:
+        """What becomes of a report."""
         command = self.commands.get(item["id"])
         if command is None:
             return {"id": item["id"], "ok": False, "status": None, "error": {"code": "not_found", "message": ""}}
@@ -323,7 +339,8 @@ class ScriptServer:
         command.status, command.result, command.error = said
         return True
 
-    def _offers(self) -> list[dict[str, Any]]:
+    def offers(self) -> list[dict[str, Any]]:
+        """The commands that wait."""
         waiting = [c for c in self.commands.values() if c.status == "pending" or self.offer_again]
         return [
             {
@@ -345,7 +362,7 @@ class ScriptServer:
         while not (self.offline or self.ended) and now < until:
             if await request.is_disconnected():
                 break  # nobody hears an offer on this line any more
-            fresh = [o for o in self._offers() if now - self._offered_at.get(o["id"], -99.0) >= 10]
+            fresh = [o for o in self.offers() if now - self._offered_at.get(o["id"], -99.0) >= 10]
             if fresh:
                 self._offered_at |= {o["id"]: now for o in fresh}
                 break
@@ -356,10 +373,10 @@ class ScriptServer:
         if self.ended:
             return script_error(401, "token_revoked")
         time = iso(self.now_ms()) if self.tells_time else None
-        return JSONResponse({"commands": self._offers(), "more": False, "server_time": time})
+        return JSONResponse({"commands": self.offers(), "more": False, "server_time": time})
 
     async def _ack(self, request: Request) -> Response:
-        said = self._take_ack(request.path_params["cmd"])
+        said = self.take_ack(request.path_params["cmd"])
         if said["status"] is None:
             return script_error(404, "not_found")
         return JSONResponse(said) if said["go"] else script_error(409, "command_no_go")

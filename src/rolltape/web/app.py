@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rolltape.codes import Code, Problem
+from rolltape.delivery.channels import Channels
 from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
 from rolltape.web.errors import ENDING, INTERNAL, log_unexpected
 from rolltape.web.openapi import document_bytes
 from rolltape.web.operation import Operation, RawHandler
-from rolltape.web.pipeline import Endpoint, check_ids, request_id_of, send_problem
+from rolltape.web.pipeline import Endpoint, check_ids, refusing, request_id_of, send_problem
 from rolltape.web.router import Router
 from rolltape.web.shared import Shared
 from rolltape.web.table import OPERATIONS
@@ -17,6 +18,9 @@ from rolltape.web.table import OPERATIONS
 if TYPE_CHECKING:
     from rolltape.service.context import Services
 
+_NO_SOCKET = Problem(
+    Code.NOT_FOUND, "No WebSocket is taken at this path. The live channel is at /v1/devices/me/channel."
+)
 _NOT_FOUND = Problem(Code.NOT_FOUND, "There is nothing at this path. /docs lists all paths; none ends with a slash.")
 
 
@@ -66,7 +70,8 @@ class RawEndpoint:
 
 
 class WebApp:
-    """The ASGI application. `ready` is what /ready says; `drain` releases every answer that is held back."""
+    """The ASGI application. `ready` is what /ready says; `drain` releases every answer that is held back, and all
+    channels."""
 
     def __init__(self, shared: Shared, table: tuple[Operation, ...]) -> None:
         shared.document = document_bytes(table)
@@ -97,10 +102,19 @@ class WebApp:
         """From now on /ready says no, and no answer is held back; those that are held back go out at once."""
         self._shared.ready = False
         self._shared.holds.drain()
+        self._shared.channels.drain()
+
+    @property
+    def channels(self) -> Channels:
+        """The live channels."""
+        return self._shared.channels
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
-            await _other_protocol(scope["type"], receive, send)
+            await _lifespan(scope["type"], receive, send)
             return
         request_id = request_id_of(scope, self._clock.now_ms())
         found = None if b"%2f" in scope.get("raw_path", b"").lower() else self._router.find(scope["path"])
@@ -116,6 +130,15 @@ class WebApp:
             await endpoint(scope, receive, without_body(send), path, request_id)
         else:
             await _wrong_method(methods, method, send, request_id)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = request_id_of(scope, self._clock.now_ms())
+        methods, path = self._router.find(scope["path"]) or ({}, {})
+        endpoint = methods.get("GET")
+        if isinstance(endpoint, Endpoint) and endpoint.operation.socket is not None:
+            await endpoint.upgrade(scope, receive, send, path, request_id)
+        else:
+            await send_problem(refusing(send), _NO_SOCKET, request_id)
 
 
 def without_body(send: Send) -> Send:
@@ -139,10 +162,7 @@ async def _wrong_method(methods: Mapping[str, Any], method: str, send: Send, req
     await send_problem(send, problem, request_id, ((b"allow", listed.encode("ascii")),))
 
 
-async def _other_protocol(kind: str, receive: Receive, send: Send) -> None:
-    if kind == "websocket":
-        await send({"type": "websocket.close", "code": 1003})
-        return
+async def _lifespan(kind: str, receive: Receive, send: Send) -> None:
     while kind == "lifespan":
         step = (await receive())["type"]
         await send({"type": f"{step}.complete"})

@@ -8,12 +8,13 @@ import msgspec
 from rolltape import __version__
 from rolltape.codes import Code
 from rolltape.web.errors import STATUS
-from rolltape.web.operation import PATH_PARAMS, Content, Operation
+from rolltape.web.operation import PATH_PARAMS, Content, Operation, Switch
 from rolltape.web.schemas import Schemas
 from rolltape.wire.common import ErrorAnswer
 
 KEY_SCHEME: Final = "apiKey"
 DEVICE_SCHEME: Final = "deviceToken"
+RELAY_SCHEME: Final = "relayToken"
 _TITLES: Final = {
     400: "The request is wrong",
     401: "The credential is missing, unknown or revoked",
@@ -35,14 +36,19 @@ _SCHEMES: Final = {
         "description": "An API key of the backend: sk_live_…, sk_test_…, rk_live_… or rk_test_…",
     },
     DEVICE_SCHEME: {"type": "http", "scheme": "bearer", "description": "A device token: dtok_…, handed out at bind"},
+    RELAY_SCHEME: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A relay token: rtok_…, made by the backend for one end user's devices",
+    },
 }
 _INTRO: Final = """The command plane for voice recorders.
 
 Every answer has `X-Request-Id`. Every error has the shape of `ErrorAnswer`; its `code` is one of those listed with the
 operation, its `message` says what to do next. A path that isn't listed: 404 `not_found`. A method that isn't: 405
-`method_not_allowed`, with `Allow`; HEAD goes wherever GET does, except on the poll.
+`method_not_allowed`, with `Allow`; HEAD goes wherever GET does, except on polls and streams.
 
-On device paths unknown fields and query parameters are ignored; elsewhere they are errors."""
+On device and relay paths unknown fields and query parameters are ignored; elsewhere they are errors."""
 _REQUEST_ID: Final = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 _LIMITED: Final = {
     name: {"$ref": f"#/components/headers/{name}"}
@@ -112,7 +118,7 @@ def _types(operation: Operation) -> list[Any]:
     types = [operation.body]
     for kind in operation.answers.values():
         types += kind if isinstance(kind, tuple) else (kind,)
-    return [kind for kind in types if kind is not None and not isinstance(kind, Content)]
+    return [kind for kind in types if kind is not None and not isinstance(kind, Content | Switch)]
 
 
 def _operation(operation: Operation, schemas: Schemas, refusals: "_Refusals") -> dict[str, Any]:
@@ -139,6 +145,8 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
         options.append({KEY_SCHEME: [operation.scope]})
     if operation.device:
         options.append({DEVICE_SCHEME: []})
+    if operation.relay:
+        options.append({RELAY_SCHEME: []})
     return options
 
 
@@ -244,6 +252,8 @@ def _own_headers(operation: Operation) -> dict[str, Any]:
 def _success(kind: Any, schemas: Schemas, headers: dict[str, Any]) -> dict[str, Any]:
     if kind is None:
         return {"description": "Done; no body", "headers": headers}
+    if isinstance(kind, Switch):
+        return {"description": kind.description, "headers": headers}
     if isinstance(kind, Content):
         return {"description": kind.description, "headers": headers, "content": {kind.media_type: {}}}
     kinds = kind if isinstance(kind, tuple) else (kind,)

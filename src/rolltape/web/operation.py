@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from rolltape.codes import Code, Scope
-from rolltape.web.call import Handler, Receive, Send
+from rolltape.web.call import Call, Handler, Receive, Send
 from rolltape.web.call import Scope as RequestScope
 from rolltape.wire.ids import Prefix
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rolltape.service.context import Services
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"]
+SocketHandler = Callable[[Call[Any, Any], Send], Awaitable[None]]
+"""What takes a WebSocket. It raises `Problem` until it accepts."""
 RawHandler = Callable[["Services", RequestScope, Receive, Send], Awaitable[None]]
 """What answers an operation whose bytes go past the pipeline."""
 BODY_LIMIT = 64 * 1024
@@ -58,6 +60,13 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """An answer after which the connection speaks something else."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeaderParam:
     """A request header that means something to one operation. `schema` is JSON Schema."""
 
@@ -71,13 +80,14 @@ class HeaderParam:
 class Operation:
     """An operation.
 
-    `scope`: what an API key needs; None: no API key may call it. `device`: a device token may. Neither: public.
+    `scope`: what an API key needs; None: no API key may call it. `device`: a device token may.
+    `relay`: a relay token may, and nobody else. None of them: public.
     `signed`: the URL itself is the credential. `me`: the path names a device by its id, or by `me` with its own token.
-    `lenient`: a device path, where unknown fields and query parameters are ignored, whatever the credential.
+    `lenient`: a device or relay path, where unknown fields and query parameters are ignored, whatever the credential.
     `ended_token`: also with a token whose binding is over. `poll`: has a rate limit of its own, and no HEAD.
     `answers`: status to type (a tuple: any of them; None: no body), the usual one first.
     `errors`: the codes beyond those that every operation of its kind may answer.
-    `endpoint` stands for `handler` where the bytes go past the pipeline.
+    `endpoint` stands for `handler` where the bytes go past the pipeline; `socket` takes a WebSocket on the same path.
     """
 
     method: Method
@@ -88,9 +98,11 @@ class Operation:
     answers: Mapping[int, Any]
     handler: Handler | None = None
     endpoint: RawHandler | None = None
+    socket: SocketHandler | None = None
     description: str = ""
     scope: Scope | None = None
     device: bool = False
+    relay: bool = False
     me: bool = False
     lenient: bool = False
     ended_token: bool = False
@@ -108,7 +120,7 @@ class Operation:
     @property
     def public(self) -> bool:
         """Whether it needs no credential."""
-        return self.scope is None and not self.device
+        return self.scope is None and not self.device and not self.relay
 
     @property
     def params(self) -> tuple[str, ...]:

@@ -6,16 +6,18 @@ once for each operation. The first refusal (`Problem`) ends it.
 
 import asyncio
 import re
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal, RelayPrincipal
 from rolltape.service import presence
-from rolltape.service.auth import authenticate, revoked
+from rolltape.service.auth import authenticate
+from rolltape.web.admission import admit
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
-from rolltape.web.call import Call, ClientGone, Header, Receive, Reply, Scope, Send
+from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
 from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
@@ -75,6 +77,9 @@ class Endpoint:
         call: Call[Any, Any] = Call(self._shared, scope, receive, path, request_id)
         try:
             result = await self._answer(call)
+            if type(result) is Stream:
+                await self._stream(result, call, send)
+                return
             status, headers, body = self._encoded(result, call)
         except Problem as problem:
             status = STATUS[problem.code]
@@ -93,9 +98,7 @@ class Endpoint:
         if len(call.headers) != len(call.scope["headers"]):
             _refuse_doubles(call)
         if not self._public:
-            call.who = who = await authenticate(call.app, bearer(call), call.now)
-            self._limit(call, who)
-            self._admit(call, who)
+            await self._let_in(call)
         if self._query is not None:
             call.query = self._query.decode(call.scope["query_string"])
         elif not self.operation.lenient and not self._public:
@@ -104,8 +107,30 @@ class Endpoint:
             data = await read_body(call, self.operation.body_limit)
             if data:
                 check_content_type(call.headers.get(b"content-type"))
+            call.raw = data
             call.body = self._body.decode(data)
         return await self._handler(call)
+
+    async def _let_in(self, call: Call[Any, Any]) -> None:
+        call.who = who = await authenticate(call.app, bearer(call), call.now)
+        self._limit(call, who)
+        self._admit(call, who)
+
+    async def upgrade(self, scope: Scope, receive: Receive, send: Send, path: dict[str, str], request_id: str) -> None:
+        """Takes a WebSocket, if it is let in; a refusal is an ordinary error answer."""
+        assert self.operation.socket is not None
+        call: Call[Any, Any] = Call(self._shared, scope, receive, path, request_id)
+        try:
+            _refuse_doubles(call)
+            await self._let_in(call)
+            await self.operation.socket(call, send)
+        except Problem as problem:
+            await send_problem(refusing(send), problem, request_id, call.limits)
+            self._shared.requests[self.operation.name, STATUS[problem.code]] += 1
+        except OSError:
+            return  # the client is gone
+        except (Exception, asyncio.CancelledError) as error:
+            log_unexpected(error, self.operation.name, request_id)
 
     def _limit(self, call: Call[Any, Any], who: Principal) -> None:
         shared = self._shared
@@ -113,18 +138,14 @@ class Endpoint:
             call.limits, refused = shared.key_rate.check(who.key_id, shared.clock.monotonic())
         else:
             limiter = shared.poll_rate if self.operation.poll else shared.device_rate
-            # By binding: a refreshed token brings no fresh burst, and an ended one takes nothing from the next.
-            call.limits, refused = limiter.check(f"{who.device_id}/{who.generation}", shared.clock.monotonic())
+            call.limits, refused = limiter.check(bucket_of(who), shared.clock.monotonic())
         if refused:
             raise refused
 
     def _admit(self, call: Call[Any, Any], who: Principal) -> None:
-        if isinstance(who, KeyPrincipal):
-            _admit_key(self.operation, who)
-        else:
-            _admit_device(self.operation, who)
-            if not self.operation.me:  # those that name the device note it themselves
-                presence.touch(call.app, who, call.now)
+        admit(self.operation, who)
+        if isinstance(who, DevicePrincipal) and not self.operation.me:  # those that name the device note it themselves
+            presence.touch(call.app, who, call.now)
         if self.operation.me:
             call.path["device_id"] = _own_device(who, call.path["device_id"])
         if self._has_ids:
@@ -143,6 +164,52 @@ class Endpoint:
         headers.append((b"content-type", content_type))
         return status, headers, value if isinstance(value, bytes) else _encode(value)
 
+    async def _stream(self, stream: Stream, call: Call[Any, Any], send: Send) -> None:
+        self._shared.requests[self.operation.name, self._status] += 1
+        headers = [
+            (b"x-request-id", call.request_id.encode("ascii")),
+            (b"content-type", stream.content_type),
+            (b"x-accel-buffering", b"no"),
+            _NO_STORE,
+            _NO_SNIFF,
+            *call.limits,
+        ]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        try:
+            await self._shared.holds.hold_poll(call, stream.name, _pump(stream, send))
+        except ClientGone:
+            return
+        except Problem:
+            pass  # what it needs isn't there at the moment: the client comes back, and hears of it then
+        except Exception as error:
+            log_unexpected(error, self.operation.name, call.request_id)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _pump(stream: Stream, send: Send) -> None:
+    async with aclosing(stream.pieces) as pieces:
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+def bucket_of(who: DevicePrincipal | RelayPrincipal) -> str:
+    """Whose requests are counted together.
+
+    A device's by binding: a refreshed token brings no fresh burst, and an ended one takes nothing from the next.
+    """
+    if isinstance(who, RelayPrincipal):
+        return f"relay {who.token_n}"
+    return f"{who.device_id}/{who.generation}"
+
+
+def refusing(send: Send) -> Send:
+    """Sends an HTTP answer where a WebSocket was asked for (ASGI's "websocket denial response")."""
+
+    async def as_denial(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    return as_denial
+
 
 def _refuse_doubles(call: Call[Any, Any]) -> None:
     """Two credentials, or two keys, in one request: nobody can say which one is meant."""
@@ -160,13 +227,15 @@ def bearer(call: Call[Any, Any]) -> str:
     value = call.headers.get(b"authorization")
     if value is None:
         raise Problem(
-            Code.UNAUTHORIZED, "No credential. Send the header `Authorization: Bearer <API key or device token>`."
+            Code.UNAUTHORIZED,
+            "No credential. Send `Authorization: Bearer <API key, device token or relay token>`.",
         )
     scheme, _, credential = value.partition(b" ")
     credential = credential.strip()
     if scheme.lower() != b"bearer" or not credential or not credential.isascii() or len(credential) > 512:
         raise Problem(
-            Code.UNAUTHORIZED, "The Authorization header isn't `Bearer <API key or device token>`. Correct it."
+            Code.UNAUTHORIZED,
+            "Authorization isn't `Bearer <API key, device token or relay token>`. Correct it.",
         )
     return credential.decode("ascii")
 
@@ -186,32 +255,6 @@ def not_found(param: str) -> Problem:
         f"This project has no such {what}. Check the id: it looks like `{PATH_PARAMS[param][0]}_…`.",
         param=param,
     )
-
-
-def _admit_key(operation: Operation, who: KeyPrincipal) -> None:
-    if operation.scope is None:
-        raise Problem(
-            Code.FORBIDDEN,
-            "Only a device may do this, with its own device token. Call it from the device.",
-            details={"needed": "device_token"},
-        )
-    if operation.scope not in who.scopes:
-        raise Problem(
-            Code.FORBIDDEN,
-            f"This API key lacks the scope `{operation.scope}`. Use one that has it.",
-            details={"needed": operation.scope},
-        )
-
-
-def _admit_device(operation: Operation, who: DevicePrincipal) -> None:
-    if who.ended and not operation.ended_token:
-        raise revoked()
-    if not operation.device:
-        raise Problem(
-            Code.FORBIDDEN,
-            f"A device token can't do this: it needs an API key with the scope `{operation.scope}`.",
-            details={"needed": operation.scope},
-        )
 
 
 def _own_device(who: Principal, text: str) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rolltape.delivery.channels import Channels
 from rolltape.web.limits import RateLimiter
 from rolltape.web.waiting import Holds
 
@@ -15,7 +16,8 @@ RequestCounts = Counter[tuple[str, int]]
 
 
 class Shared:
-    """The services, the rate limits, the held answers, the OpenAPI document, and whether the server wants requests."""
+    """The services, the rate limits, the held answers, the live channels, the OpenAPI document, and whether the server
+    wants requests."""
 
     def __init__(self, app: "Services", *, key_rate: float, device_rate: float) -> None:
         self.app = app
@@ -24,6 +26,7 @@ class Shared:
         self.device_rate = RateLimiter(device_rate)
         self.poll_rate = RateLimiter(device_rate)
         self.holds = Holds()
+        self.channels = Channels(app)
         self.requests: RequestCounts = Counter()
         self.document = b"{}"
         self.ready = True

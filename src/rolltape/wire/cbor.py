@@ -1,20 +1,27 @@
 """CBOR (RFC 8949) as it travels here: JSON's kinds of values and byte strings, in the one deterministic encoding.
 
 Bytes that another encoding could stand for are refused, so that each value has one form: definite lengths, shortest
-integers, map keys in order (section 4.2.1), none twice, no tags.
+integers and floats, map keys in the order of their bytes (section 4.2.1), none twice, no tags. What is not a value of
+JSON is refused too: NaN, infinities, `undefined` and other simple values, integers beyond 64 bits.
 """
 
-from typing import Any, Final
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NoReturn
 
 import cbor2
 
 MAX_DEPTH: Final = 8
-"""The deepest nesting of arrays and maps that is read."""
+"""The deepest nesting of arrays and maps that is read or written."""
+_LIST, _DICT = 4, 5
 
 
 def encode(value: Any) -> bytes:
-    """The deterministic encoding of None, bool, int, float, str, bytes, lists, and dicts with int or str keys."""
-    return cbor2.dumps(value, canonical=True)
+    """The deterministic encoding of None, bool, int, float, str, bytes, lists, and dicts with int or str keys.
+
+    ValueError for anything else, and for what `decode` would not read.
+    """
+    return _encode(value, MAX_DEPTH)
 
 
 def decode(data: bytes, most: int) -> Any:
@@ -23,32 +30,69 @@ def decode(data: bytes, most: int) -> Any:
         raise ValueError(f"{len(data)} bytes, more than {most}")
     try:
         value = cbor2.loads(
-            data, max_depth=MAX_DEPTH, allow_indefinite=False, allow_duplicate_keys=False, tag_hook=_no_tag
+            data,
+            max_depth=MAX_DEPTH,
+            semantic_decoders=_NO_TAGS,
+            tag_hook=_no_tag,
         )
-        _check(value)
-        same = encode(value) == data
     except (cbor2.CBORError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"not CBOR as it travels here: {type(error).__name__}") from None
-    if not same:
+    # that leaves indefinite and long forms, keys twice or in another order, and bytes behind
+    if _encode(value, MAX_DEPTH) != data:
         raise ValueError("not the deterministic encoding")
     return value
 
 
-def _no_tag(*_: Any) -> Any:
+def _no_tag(*_: Any) -> NoReturn:
     raise ValueError("a tag")
 
 
-def _check(value: Any) -> None:
-    """ValueError for what JSON and byte strings don't have: built-in tags leave dates, fractions, sets and the like."""
-    if type(value) is list:
-        for item in value:
-            _check(item)
-    elif type(value) is dict:
-        for key, item in value.items():
-            if type(key) not in (int, str):
-                raise ValueError("a map key that is no number and no text")
-            _check(item)
-    elif value is not None and type(value) not in (bool, int, float, str, bytes):
-        raise ValueError(f"a {type(value).__name__}")
-    elif type(value) is int and not -(2**63) <= value < 2**64:
+class _NoTags(Mapping[int, Callable[..., NoReturn]]):
+    """Refuses each tag before what it tags is looked at: these bytes are nobody's word until a signature is checked,
+    and the library would make dates, patterns, messages and references to other parts of them."""
+
+    def __getitem__(self, tag: int) -> Callable[..., NoReturn]:
+        return _no_tag
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_NO_TAGS: Final = _NoTags()
+
+
+def _encode(value: Any, depth: int) -> bytes:
+    kind = type(value)
+    if kind is list or kind is dict:
+        if depth == 0:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        return _encode_list(value, depth - 1) if kind is list else _encode_dict(value, depth - 1)
+    if kind not in _SCALARS or (kind is float and not math.isfinite(value)):
+        raise ValueError(f"a {kind.__name__} that JSON does not have")
+    if kind is int and not -(2**63) <= value < 2**64:
         raise ValueError("an integer of more than 64 bits")
+    return cbor2.dumps(value, canonical=True)
+
+
+_SCALARS: Final = frozenset((type(None), bool, int, float, str, bytes))
+
+
+def _encode_list(items: list[Any], depth: int) -> bytes:
+    return _head(_LIST, len(items)) + b"".join([_encode(item, depth) for item in items])
+
+
+def _encode_dict(items: dict[Any, Any], depth: int) -> bytes:
+    if any(type(key) not in (int, str) for key in items):
+        raise ValueError("a map key that is no number and no text")
+    # by the bytes of the keys; the library's own order is that of RFC 7049, shorter keys first
+    pairs = sorted((_encode(key, 0), _encode(item, depth)) for key, item in items.items())
+    return _head(_DICT, len(items)) + b"".join([key + item for key, item in pairs])
+
+
+def _head(major: int, count: int) -> bytes:
+    """The head of an array or a map: an integer's own bytes (section 3), under another major type."""
+    number = cbor2.dumps(count)
+    return bytes([number[0] | major << 5]) + number[1:]

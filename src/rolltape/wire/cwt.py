@@ -8,8 +8,9 @@
 | 7 | `jti` | the command's id, packed |
 | -65537 | the command | `[seq, gen, type, params]`; what comes behind is passed over |
 
-`type` is a number for the types that every device has, else text; the keys of `params` likewise. Unknown keys are
-passed over. docs/grants.md has the same for firmware writers.
+`type` is a number for the types that every device has, else text; the keys of `params` likewise. What has a number
+never travels as text: a name gets its number before it is first sent, or never. Unknown keys are passed over.
+docs/grants.md has the same for firmware writers.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,10 @@ ISS_BYTES = 8
 
 
 def sign(claims: Claims, signer: Signer) -> bytes:
-    """The grant. ValueError when it would be over cose.MAX_BYTES, or for an `iss` that isn't 16 hex digits."""
+    """The grant. ValueError when it would be over cose.MAX_BYTES, or for claims that can't travel so.
+
+    Those are an `iss` that isn't 16 hex digits, an `aud` or a `jti` that is no id, and params nested too deep.
+    """
     data = cose.seal(_payload(claims), signer)
     if len(data) > cose.MAX_BYTES:
         raise ValueError(f"the grant would have {len(data)} bytes, more than {cose.MAX_BYTES}: make params smaller")
@@ -61,7 +65,7 @@ def read(data: bytes, keys: Mapping[str, Verifier]) -> Claims:
     try:
         said = cbor.decode(cose.opened(data, keys), cose.MAX_BYTES)
         return _claims(said)
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, KeyError) as error:
         raise invalid(f"the grant can't be taken: {error}") from None
 
 
@@ -94,6 +98,13 @@ def number(value: object) -> int:
     return value
 
 
+def count(value: object) -> int:
+    """A whole number from 0 to 2^63 - 1. ValueError for anything else."""
+    if not 0 <= number(value) < 2**63:
+        raise ValueError("a number outside 0 to 2^63 - 1")
+    return number(value)
+
+
 def iss_bytes(iss: str) -> bytes:
     """The 8 bytes of a deployment's id. ValueError where it isn't 16 hex digits."""
     data = bytes.fromhex(iss)
@@ -112,12 +123,12 @@ def iss_text(data: object) -> str:
 def _type(value: object) -> str:
     if type(value) is int:
         return _TYPE_OF.get(value, f"type {value}")
-    if type(value) is not str:
-        raise ValueError("a type that is no number and no text")
+    if type(value) is not str or value in TYPES:
+        raise ValueError("a type that is no number, and no text for what has none")
     return value
 
 
 def _params(value: object) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise ValueError("params that are no map")
+    if type(value) is not dict or value.keys() & PARAMS.keys():
+        raise ValueError("params that are no map, or have as text what has a number")
     return {name if type(name) is str else _PARAM_OF.get(name, f"param {name}"): item for name, item in value.items()}

@@ -12,6 +12,7 @@ import msgspec
 from rolltape.codes import Failure
 from rolltape.wire import cwt
 from rolltape.wire.claims import Claims, GrantRefused, invalid
+from rolltape.wire.ids import is_id
 from rolltape.wire.keys import Signer, Verifier, b64url, un_b64url
 from rolltape.wire.replay import ReplayRecord
 
@@ -21,7 +22,7 @@ EARLY_LEEWAY_SEC = 30
 """A grant is good from `nbf` less this many seconds, for clocks that run a little behind."""
 
 
-class _Header(msgspec.Struct, frozen=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alg: str
     typ: str
     kid: str
@@ -63,7 +64,8 @@ def _parts(token: str) -> tuple[bytes, bytes, bytes, bytes]:
 def authenticate(grant: str | bytes, keys: Mapping[str, Verifier], *, iss: str, aud: str, gen: int) -> Claims:
     """The claims of a grant, a JWT or (bytes) a CWT, that is ours, whole, for this device and of this binding.
 
-    Raises GrantRefused (`grant_invalid`) for a wrong form, key, algorithm, signature, `iss`, `aud` or `gen`.
+    Raises GrantRefused (`grant_invalid`) for a wrong form, key, algorithm, signature, `iss`, `aud` or `gen`, and for
+    a `jti` that is no command's id or a `seq` outside 1 to 2^63 - 1.
     """
     claims = _read_jwt(grant, keys) if isinstance(grant, str) else cwt.read(grant, keys)
     if claims.iss != iss:
@@ -72,6 +74,10 @@ def authenticate(grant: str | bytes, keys: Mapping[str, Verifier], *, iss: str, 
         raise invalid("the grant is for another device")
     if claims.gen != gen:
         raise invalid("the grant is of another binding")
+    if not is_id("cmd", claims.jti):
+        raise invalid("the grant names no command")
+    if not 0 < claims.seq < 2**63:
+        raise invalid("the grant's number is outside 1 to 2^63 - 1")
     return claims
 
 

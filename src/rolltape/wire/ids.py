@@ -73,10 +73,13 @@ PACKED_BYTES = 16
 def pack(prefix: Prefix, text: str) -> bytes | str:
     """An id for the air: its 128 bits where this server's kind of id has them, else the text itself.
 
-    6 bytes of time and twice 5 of chance, big-endian, without the prefix, which the place says.
+    6 bytes of time and twice 5 of chance, big-endian, without the prefix, which the place says. ValueError for what
+    is no id with that prefix.
     """
+    if not is_id(prefix, text):
+        raise ValueError(f"not an id that begins with {prefix}_")
     digits = text.removeprefix(prefix + "_")
-    if len(digits) == 22 and not set(digits) - _VALUES.keys():
+    if len(digits) == 22:
         time, first, second = (_number(part) for part in (digits[:8], digits[8:15], digits[15:]))
         if first >> 40 == 0 == second >> 40:
             return time.to_bytes(_TIME_BYTES, "big") + (first << 40 | second).to_bytes(2 * _CHANCE_BYTES, "big")
@@ -84,7 +87,7 @@ def pack(prefix: Prefix, text: str) -> bytes | str:
 
 
 def unpack(prefix: Prefix, packed: object) -> str:
-    """The id that `pack` gave. ValueError for anything else."""
+    """The id that `pack` gave, or that came as its text. ValueError for anything else."""
     if isinstance(packed, str) and is_id(prefix, packed):
         return packed
     if not isinstance(packed, bytes) or len(packed) != PACKED_BYTES:

@@ -135,6 +135,8 @@ def verifiers_from_jwks(jwks: Mapping[str, Any]) -> dict[str, Verifier]:
         raise ValueError("a JWKS has a list `keys`")
     for key in keys:
         if isinstance(key, dict) and key.get("kty") == "OKP" and key.get("crv") == "Ed25519":
-            public = un_b64url(str(key.get("x")))
-            found[str(key.get("kid"))] = Ed25519Verifier(Ed25519PublicKey.from_public_bytes(public))
+            kid, x = key.get("kid"), key.get("x")
+            if not isinstance(kid, str) or not isinstance(x, str):
+                raise ValueError("an Ed25519 key has `kid` and `x`, both text")
+            found[kid] = Ed25519Verifier(Ed25519PublicKey.from_public_bytes(un_b64url(x)))
     return found

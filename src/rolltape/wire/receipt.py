@@ -16,8 +16,8 @@ import rfc8785
 
 from rolltape.codes import Problem
 from rolltape.wire import cbor, cose
-from rolltape.wire.cwt import AUD, CTI, ISS, iss_bytes, iss_text, number
-from rolltape.wire.ids import pack, unpack
+from rolltape.wire.cwt import AUD, CTI, ISS, count, iss_bytes, iss_text, number
+from rolltape.wire.ids import is_id, pack, unpack
 from rolltape.wire.keys import Signer, Verifier, b64url, un_b64url
 from rolltape.wire.values import check_values
 
@@ -56,6 +56,7 @@ class _Jws(msgspec.Struct, frozen=True, kw_only=True):
 
 class _JwsHeader(msgspec.Struct, frozen=True):
     alg: str
+    crit: Any = msgspec.UNSET
 
 
 def body_hash(body: bytes) -> bytes:
@@ -75,7 +76,7 @@ def body_hash(body: bytes) -> bytes:
 
 
 def sign(receipt: Receipt, signer: Signer) -> bytes:
-    """The receipt as an envelope, made by the device's own key."""
+    """The receipt as an envelope, made by the device's own key. ValueError for an `aud` or an id that is none."""
     said: dict[int, Any] = {ISS: pack("dev", receipt.device), AUD: iss_bytes(receipt.aud)}
     if receipt.jti is not None:
         said[CTI] = pack("cmd", receipt.jti)
@@ -103,13 +104,13 @@ def read(text: str, key: Verifier) -> Receipt:
         raise ValueError("the receipt is too long")
     try:
         return _read_jws(text, key) if "." in text else _read_cose(un_b64url(text), key)
-    except (KeyError, IndexError, TypeError, msgspec.MsgspecError, RecursionError) as error:
+    except (KeyError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise ValueError(f"not a receipt: {type(error).__name__}") from None
 
 
 def _read_cose(data: bytes, key: Verifier) -> Receipt:
     envelope = cose.take_apart(data)
-    if not envelope.is_by(key):
+    if envelope.is_mac or not envelope.is_by(key):
         raise ValueError("the receipt is not signed with the device's key")
     said = cbor.decode(envelope.payload, cose.MAX_BYTES)
     if type(said) is not dict or type(said[RECEIPT]) is not list:
@@ -136,8 +137,9 @@ def _read_jws(text: str, key: Verifier) -> Receipt:
     if len(parts) != 3:
         raise ValueError("not a compact JWS of three parts")
     header, payload, signature = (un_b64url(part) for part in parts)
-    if msgspec.json.decode(header, type=_JwsHeader).alg != "EdDSA" or key.alg != "EdDSA":
-        raise ValueError("another algorithm than EdDSA")
+    said_of = msgspec.json.decode(header, type=_JwsHeader)
+    if said_of.alg != "EdDSA" or key.alg != "EdDSA" or said_of.crit is not msgspec.UNSET:
+        raise ValueError("another algorithm than EdDSA, or something that must be understood")
     if not key.verifies(f"{parts[0]}.{parts[1]}".encode("ascii"), signature):
         raise ValueError("the receipt is not signed with the device's key")
     said = msgspec.json.decode(payload, type=_Jws)
@@ -146,8 +148,15 @@ def _read_jws(text: str, key: Verifier) -> Receipt:
 
 
 def _checked(receipt: Receipt) -> Receipt:
+    iss_bytes(receipt.aud)
+    if not is_id("dev", receipt.device):
+        raise ValueError("a device that is none")
+    if receipt.jti is not None and not is_id("cmd", receipt.jti):
+        raise ValueError("a command that is none")
+    if receipt.recording_id is not None and not is_id("rec", receipt.recording_id):
+        raise ValueError("a recording that is none")
     if receipt.hash is not None and (type(receipt.hash) is not bytes or len(receipt.hash) != 32):
         raise ValueError("a hash that is not 32 bytes")
-    if not 0 <= receipt.counter < 2**63:
-        raise ValueError("a counter outside 0 to 2^63 - 1")
+    count(receipt.gen)
+    count(receipt.counter)
     return receipt

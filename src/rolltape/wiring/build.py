@@ -11,6 +11,7 @@ from rolltape.config import Settings
 from rolltape.service.context import Services
 from rolltape.service.credentials import Credentials
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
+from rolltape.service.wakeups import Wakeups
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrate, transaction
@@ -102,9 +103,9 @@ def open_services(settings: Settings, clock: Clock) -> Services:
         reserve_bytes=settings.reserve_bytes,
         clock=clock,
     )
-    credentials = Credentials(token_seconds=TOKEN_SECONDS)
-    store = SqliteStore(settings.data, on_binding_ended=credentials.forget)
-    return Services(config=settings, clock=clock, store=store, blobs=blobs, vault=vault, credentials=credentials)
+    credentials, wakeups = Credentials(token_seconds=TOKEN_SECONDS), Wakeups()
+    store = SqliteStore(settings.data, on_binding_ended=credentials.forget, on_moved=wakeups.changed)
+    return Services(settings, clock, store, blobs, vault, wakeups, credentials)
 
 
 async def close_services(app: Services) -> None:

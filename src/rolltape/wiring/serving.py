@@ -18,8 +18,11 @@ from rolltape.config import Settings
 from rolltape.service.context import Services
 from rolltape.service.vault import BrokenKey
 from rolltape.web.app import WebApp, build_app
+from rolltape.web.socket import ChannelProtocol
+from rolltape.wire.channel import FRAME_LIMIT
 from rolltape.wiring.build import Occupied, close_services, open_services, sole_server
 from rolltape.workers.base import Worker, run_for_ever
+from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.housekeeping import Keys, Sweep
 from rolltape.workers.states import Offline, States
@@ -57,6 +60,8 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(
         stream=sys.stderr, level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # At INFO it has two lines for each channel, at DEBUG every header and frame, tokens and grants among them.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
             return runner.run(_serve(settings))
@@ -90,7 +95,8 @@ async def _serve(settings: Settings) -> int:
         web = build_app(app)
         web.ready = False
         server = Server(_uvicorn_config(web, settings))
-        workers = [asyncio.create_task(run_for_ever(worker(), app), name=worker.name) for worker in WORKERS]
+        duties: list[Worker] = [*(worker() for worker in WORKERS), ChannelSweep(web.channels)]
+        workers = [asyncio.create_task(run_for_ever(duty, app), name=duty.name) for duty in duties]
         _end_on_signals(server, app, web)
         return await _run(server, settings, web)
     finally:
@@ -117,7 +123,10 @@ def _uvicorn_config(web: WebApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         web,
         http="httptools",
-        ws="none",
+        ws=ChannelProtocol,
+        ws_max_size=FRAME_LIMIT,
+        ws_ping_interval=None,  # the channel has pings of its own, which a device on a metered link is spared
+        ws_per_message_deflate=False,  # it would cost each idle channel more memory than all the rest
         lifespan="off",
         access_log=False,
         log_config=None,

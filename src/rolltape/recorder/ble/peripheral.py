@@ -33,6 +33,7 @@ ADVERTISE_MS: Final = 250.0
 _NOT_LISTENING = 0xFD  # Client Characteristic Configuration Descriptor Improperly Configured (CSS, Part B, 1.2)
 _READ_NOT_PERMITTED, _WRITE_NOT_PERMITTED = 0x02, 0x03
 _MAX_MTU = 517
+_DOWN_SECONDS = 2.0
 
 
 class RadioLost(Exception):
@@ -176,11 +177,12 @@ class Peripheral:
     async def _down(self) -> None:
         for task in self._chores:
             task.cancel()
-        with contextlib.suppress(BaseBumbleError, hci.HCI_Error, OSError, TimeoutError):
-            await self._device.stop_advertising()
-            if self._visit is not None:
-                await self._visit.close()
-            await self._device.power_off()
+        with contextlib.suppress(BaseBumbleError, hci.HCI_Error, OSError, TimeoutError, asyncio.InvalidStateError):
+            async with asyncio.timeout(_DOWN_SECONDS):  # a command that was cut off may leave bumble waiting for ever
+                await self._device.stop_advertising()
+                if self._visit is not None:
+                    await self._visit.close()
+                await self._device.power_off()
 
 
 def _is_cancelled() -> bool:

@@ -8,7 +8,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from rolltape.store.sqlite import expiry
 from rolltape.store.sqlite.database import Db, connect
-from rolltape.store.sqlite.writer import Writer
+from rolltape.store.sqlite.writer import Hear, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Connections:
     """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
 
-    def __init__(self, folder: Path, on_ended: Callable[[str], None]) -> None:
-        self.writer = Writer(folder, on_ended)
+    def __init__(self, folder: Path, on_ended: Hear, on_moved: Hear) -> None:
+        self.writer = Writer(folder, on_ended, on_moved)
         self.reader = connect(folder)
         self._beside = connect(folder)
         self._beside_lock = threading.Lock()

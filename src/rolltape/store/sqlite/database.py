@@ -43,14 +43,16 @@ def migrations() -> tuple[tuple[int, str], ...]:
 class Db:
     """One connection, as operations see it: named queries in, rows out.
 
-    `ended` collects the devices whose binding the present transaction ends: once it is committed, somebody must hear.
+    `ended` collects the devices whose binding the present transaction ends, `moved` those of whose commands it moves
+    one: once it is committed, somebody must hear.
     """
 
-    __slots__ = ("conn", "ended")
+    __slots__ = ("conn", "ended", "moved")
 
     def __init__(self, conn: apsw.Connection) -> None:
         self.conn = conn
         self.ended: list[str] = []
+        self.moved: list[str] = []
 
     def one(self, sql: str, bindings: Bindings = ()) -> Row | None:
         """The first row, or None."""

@@ -50,11 +50,13 @@ def move(db: Db, row: CommandRow, how: Move, now: int, **changes: Any) -> Comman
             moved.executed_at,
             moved.reported_at,
             moved.evidence,
+            moved.route,
             row.id,
             row.status,
         ),
     )
     assert done, "the row was read in this very transaction"
+    db.moved.append(moved.device_id)
     append_event(db, how.target, moved, now, previous_status=row.status)
     return moved
 
@@ -103,6 +105,7 @@ def insert(db: Db, new: NewCommand, generation: int, now: int) -> CommandRow:
         offered_routes=0,
         last_offered_at=None,
         evidence=None,
+        relay_grants_until=None,
     )
     append_event(db, "created", row, now)
     return row

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from rolltape.domain.rows import ROUTE_BITS, CommandRow
 from rolltape.store.sqlite import expiry
 from rolltape.store.sqlite.database import Db, queries
 from rolltape.store.sqlite.moves import append_event
-from rolltape.wire.command import Route
+from rolltape.wire.command import Route, Status
 
 _Q = queries("commands")
 
@@ -16,13 +18,32 @@ def any_pending(db: Db, device_id: str) -> bool:
     return db.one(_Q["any_pending"], (device_id,)) is not None
 
 
+def statuses(db: Db, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
+    """How those of these commands stand that are the device's, under that binding. As many looks at an index."""
+    asked = {"ids": _listed(ids), "device_id": device_id, "generation": generation}
+    return dict(db.all(_Q["statuses"], asked))
+
+
+def _listed(ids: tuple[str, ...]) -> str:
+    return msgspec.json.encode(ids).decode("utf-8")
+
+
 def offer(
-    db: Db, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
+    db: Db,
+    device_id: str,
+    generation: int,
+    route: Route,
+    quiet_since: int | None,
+    limit: int,
+    now: int,
+    but: tuple[str, ...] = (),
+    grants_until: int | None = None,
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
-    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that. The first offer on
-    each route is an event.
+    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
+    in `but`. The first offer on each route is an event. `grants_until` (ms): when the grants that a relay gets end,
+    where that is before `expires_at`.
     """
     expiry.settle(db, now)
     wanted = {
@@ -32,14 +53,16 @@ def offer(
         "quiet_since": now if quiet_since is None else quiet_since,
         "now": now,
         "limit": limit + 1,
+        "but": _listed(but),
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
-    return [_mark(db, row, route, now) for row in rows[:limit]], len(rows) > limit
+    return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit
 
 
-def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
+def _mark(db: Db, row: CommandRow, route: Route, grants_until: int | None, now: int) -> CommandRow:
     bit = ROUTE_BITS[route]
-    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id})
+    until = row.expires_at if grants_until is None else min(grants_until, row.expires_at)
+    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id, "grants_until": until})
     offered = replace(
         row,
         offers=row.offers + 1,
@@ -47,6 +70,7 @@ def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
         route=route,
         last_offered_at=now,
         evidence=row.evidence or "offered",
+        relay_grants_until=max(row.relay_grants_until or 0, until) if route == "relay" else row.relay_grants_until,
     )
     if not row.offered_routes & bit:
         append_event(db, "offered", offered, now)

@@ -10,7 +10,7 @@ from rolltape.store.inputs import IncomingReport, Reported
 from rolltape.store.sqlite import bindings, expiry, states
 from rolltape.store.sqlite.database import Db, queries
 from rolltape.store.sqlite.moves import get, move, not_found
-from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Evidence
+from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Evidence, Route
 
 _Q = queries("commands")
 
@@ -24,7 +24,14 @@ def mine(db: Db, tenant_n: int, device_id: str, command_id: str, generation: int
 
 
 def acknowledge(
-    db: Db, tenant_n: int, device_id: str, command_id: str, generation: int | None, evidence: Evidence, now: int
+    db: Db,
+    tenant_n: int,
+    device_id: str,
+    command_id: str,
+    generation: int | None,
+    evidence: Evidence,
+    route: Route | None,
+    now: int,
 ) -> CommandRow:
     """Go: the command, which is `delivered` then. `generation` is the token's, None for a key.
 
@@ -38,7 +45,7 @@ def acknowledge(
         raise no_go(row)
     if row.status == "delivered":
         return row
-    return move(db, row, lifecycle.ACKNOWLEDGE, now, delivered_at=now, evidence=evidence)
+    return move(db, row, lifecycle.ACKNOWLEDGE, now, delivered_at=now, evidence=evidence, route=route or row.route)
 
 
 def no_go(row: CommandRow) -> Problem:
@@ -91,6 +98,7 @@ def _land(db: Db, row: CommandRow, incoming: IncomingReport, verdict: Verdict, n
         executed_at=executed_at,
         reported_at=now,
         evidence=word.evidence,
+        route=row.route if row.delivered_at is not None else incoming.route or row.route,
     )
     if verdict == "replaces":
         _take_back(db, row, word.evidence, now)

@@ -1,6 +1,5 @@
 """The SQLite store: the promises of store/base.py, each kept by one operation of this folder."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from rolltape.codes import Mode
@@ -37,7 +36,9 @@ from rolltape.store.sqlite.connections import Connections
 from rolltape.store.sqlite.database import Db
 from rolltape.store.sqlite.pending_states import PendingStates
 from rolltape.store.sqlite.recording_store import SqliteRecordings
-from rolltape.wire.command import Evidence, Route
+from rolltape.store.sqlite.relay_store import SqliteRelays
+from rolltape.store.sqlite.writer import Hear, nobody
+from rolltape.wire.command import Evidence, Route, Status
 
 
 class SqliteCommands:
@@ -85,10 +86,19 @@ class SqliteCommands:
         return await self._at.write(commands.cancel, tenant_n, device_id, command_id, now)
 
     async def acknowledge(
-        self, tenant_n: int, device_id: str, command_id: str, generation: int | None, evidence: Evidence, now: int
+        self,
+        tenant_n: int,
+        device_id: str,
+        command_id: str,
+        generation: int | None,
+        evidence: Evidence,
+        route: Route | None,
+        now: int,
     ) -> CommandRow:
         await self._at.settle(now)
-        return await self._at.write(reports.acknowledge, tenant_n, device_id, command_id, generation, evidence, now)
+        return await self._at.write(
+            reports.acknowledge, tenant_n, device_id, command_id, generation, evidence, route, now
+        )
 
     async def report(
         self,
@@ -104,10 +114,23 @@ class SqliteCommands:
         return await self._at.write(reports.report, tenant_n, device_id, command_id, generation, incoming, now)
 
     async def offer(
-        self, device_id: str, generation: int, route: Route, quiet_since: int | None, limit: int, now: int
+        self,
+        device_id: str,
+        generation: int,
+        route: Route,
+        quiet_since: int | None,
+        limit: int,
+        now: int,
+        but: tuple[str, ...] = (),
+        grants_until: int | None = None,
     ) -> tuple[list[CommandRow], bool]:
         await self._at.settle(now)
-        return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now)
+        return await self._at.write(
+            offers.offer, device_id, generation, route, quiet_since, limit, now, but, grants_until
+        )
+
+    def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
+        return self._at.read(offers.statuses, device_id, generation, ids)
 
     def anything_pending(self, device_id: str) -> bool:
         return self._at.read(offers.any_pending, device_id)
@@ -262,14 +285,15 @@ class SqliteAccounts:
         return self._at.read(accounts.signing_keys)
 
 
-class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings):
+class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings, SqliteRelays):
     """All of it, on the file in `folder`, whose schema must be up to date.
 
-    `on_binding_ended` hears of each device whose binding ended, however it did, before the caller has its answer.
+    `on_binding_ended` hears of each device whose binding ended, `on_moved` of each of whose commands one has moved:
+    however that came, once it is committed, and before the caller has its answer.
     """
 
-    def __init__(self, folder: Path, on_binding_ended: Callable[[str], None] = lambda device_id: None) -> None:
-        self._at = Connections(folder, on_binding_ended)
+    def __init__(self, folder: Path, on_binding_ended: Hear = nobody, on_moved: Hear = nobody) -> None:
+        self._at = Connections(folder, on_binding_ended, on_moved)
         self._states = PendingStates(self._at)
 
     async def gauges(self, now: int) -> dict[str, int]:

@@ -21,6 +21,8 @@ from rolltape.store.sqlite.database import Db, connect, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Hear = Callable[[str], None]
+"""Hears of a device, by its id."""
 
 MAX_BATCH = 512
 MAX_WAITING = 20_000
@@ -43,13 +45,18 @@ class _Spoilt(Exception):
     """An operation of the batch raised after it had written, or in a way that no operation should."""
 
 
+def nobody(device_id: str) -> None:
+    """Doesn't listen."""
+
+
 class Writer:
     """Owns the only connection that writes in this process."""
 
-    def __init__(self, folder: Path, on_ended: Callable[[str], None] = lambda device_id: None) -> None:
-        """`on_ended` hears, on the caller's loop and before any caller's answer, of each device whose binding ended."""
+    def __init__(self, folder: Path, on_ended: Hear = nobody, on_moved: Hear = nobody) -> None:
+        """Who hears, on the caller's loop and before any caller's answer, of each device whose binding ended, and of
+        each of whose commands one has moved."""
         self._db = connect(folder)
-        self._on_ended = on_ended
+        self._hear = (on_ended, on_moved)
         self._waiting: deque[_Job] = deque()
         self._bell = threading.Condition()
         self._closing = False
@@ -85,10 +92,9 @@ class Writer:
             try:
                 outcomes = self._commit_together(batch)
             except (_Spoilt, apsw.Error):
-                self._db.ended = []
+                _news(self._db)  # of what was rolled back there is none
                 outcomes = [self._commit_alone(job) for job in batch]
-            ended, self._db.ended = self._db.ended, []
-            _deliver(outcomes, ended, self._on_ended)
+            _deliver(outcomes, _news(self._db), self._hear)
 
     def _next_batch(self) -> list[_Job]:
         with self._bell:
@@ -136,20 +142,28 @@ def _unavailable(why: str) -> Problem:
     )
 
 
-def _deliver(outcomes: list[_Outcome], ended: list[str], on_ended: Callable[[str], None]) -> None:
+def _news(db: Db) -> tuple[list[str], list[str]]:
+    """The devices of which there is something to hear since the last time: whose binding ended, whose command moved."""
+    news = list(dict.fromkeys(db.ended)), list(dict.fromkeys(db.moved))
+    db.ended, db.moved = [], []
+    return news
+
+
+def _deliver(outcomes: list[_Outcome], news: tuple[list[str], list[str]], hear: tuple[Hear, Hear]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
     for outcome in outcomes:
         by_loop.setdefault(outcome[0].loop, []).append(outcome)
     for loop, mine in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_settle, mine, ended, on_ended)
+            loop.call_soon_threadsafe(_settle, mine, news, hear)
         except RuntimeError:
             log.debug("a caller's event loop was closed before its answer came")
 
 
-def _settle(outcomes: list[_Outcome], ended: list[str], on_ended: Callable[[str], None]) -> None:
-    for device_id in ended:
-        on_ended(device_id)
+def _settle(outcomes: list[_Outcome], news: tuple[list[str], list[str]], hear: tuple[Hear, Hear]) -> None:
+    for devices, listener in zip(news, hear, strict=True):
+        for device_id in devices:
+            listener(device_id)
     for job, answer, error in outcomes:
         if job.future.done():
             continue

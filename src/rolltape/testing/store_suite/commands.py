@@ -132,7 +132,7 @@ class CommandPromises(Promises):
         elsewhere = (at.other_tenant_n, row.device_id, row.id)
         await refused(Code.NOT_FOUND, at.store.get_command(*elsewhere, NOW))
         await refused(Code.NOT_FOUND, at.store.cancel_command(*elsewhere, NOW))
-        await refused(Code.NOT_FOUND, at.store.acknowledge(*elsewhere, None, "device", NOW))
+        await refused(Code.NOT_FOUND, at.store.acknowledge(*elsewhere, None, "device", None, NOW))
         await refused(Code.NOT_FOUND, at.store.command_events(*elsewhere, 0, 10, NOW))
         await refused(Code.NOT_FOUND, at.store.get_command(at.tenant_n, await at.device(), row.id, NOW))
         assert (await at.get(row)).status == "pending"

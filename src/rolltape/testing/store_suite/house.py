@@ -17,7 +17,7 @@ from rolltape.domain.rows import CommandRow, DeviceRow, TokenRow
 from rolltape.store.base import Store
 from rolltape.store.inputs import Created, IncomingReport, NewCommand, NewDevice, NewEndUser, Reported
 from rolltape.testing.clock import NOON_MS
-from rolltape.wire.command import CommandType, Evidence
+from rolltape.wire.command import CommandType, Evidence, Route
 from rolltape.wire.ids import new_id
 from rolltape.wire.keys import Alg
 
@@ -30,12 +30,16 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An open store, its schema up to date, with two tenants that exist: a project's, and another project's."""
+    """An open store, its schema up to date, with two tenants that exist: a project's, and another project's.
+
+    `moved` is what the store's `on_moved` appends to.
+    """
 
     store: Store
     tenant_n: int
     other_tenant_n: int
     project_id: str
+    moved: list[str]
 
 
 class Promises:
@@ -54,6 +58,7 @@ class House:
         self.tenant_n = ready.tenant_n
         self.other_tenant_n = ready.other_tenant_n
         self.project_id = ready.project_id
+        self._moved = ready.moved
         self._made = 0
 
     def _unique(self) -> str:
@@ -135,10 +140,16 @@ class House:
         return await self.store.cancel_command(row.tenant_n, row.device_id, row.id, now)
 
     async def acknowledge(
-        self, row: CommandRow, *, generation: int | None = None, evidence: Evidence = "device", now: int = NOW
+        self,
+        row: CommandRow,
+        *,
+        generation: int | None = None,
+        evidence: Evidence = "device",
+        route: Route | None = None,
+        now: int = NOW,
     ) -> CommandRow:
         """Acknowledges it."""
-        return await self.store.acknowledge(row.tenant_n, row.device_id, row.id, generation, evidence, now)
+        return await self.store.acknowledge(row.tenant_n, row.device_id, row.id, generation, evidence, route, now)
 
     async def report(
         self,
@@ -147,10 +158,11 @@ class House:
         *,
         generation: int | None = None,
         recording_id: str | None = None,
+        route: Route | None = None,
         now: int = NOW,
     ) -> Reported:
         """Reports on it: executed, by the device, unless another word is given."""
-        incoming = IncomingReport(word or EXECUTED, None, None, recording_id, None)
+        incoming = IncomingReport(word or EXECUTED, None, None, recording_id, None, route)
         return await self.store.report(row.tenant_n, row.device_id, row.id, generation, incoming, now)
 
     async def history(self, row: CommandRow, now: int = NOW) -> list[tuple[str, str | None]]:
@@ -158,6 +170,12 @@ class House:
         events = await self.store.command_events(row.tenant_n, row.device_id, row.id, 0, 1000, now)
         assert [event.n for event in events] == sorted({event.n for event in events})
         return [(event.type.removeprefix("command."), event.previous_status) for event in events]
+
+    def news(self) -> list[str]:
+        """The devices that were told of, since the last look, to have a command that has moved."""
+        news = list(self._moved)
+        self._moved.clear()
+        return news
 
     def token(self, token_hash: bytes) -> TokenRow:
         """The token with that hash, which must be there."""

@@ -1,0 +1,64 @@
+"""uvicorn's WebSocket protocol, with what ASGI has no word for: to cut a connection whose other end reads no more.
+
+A close waits until what was sent before it has gone out; to a device that doesn't read that is for ever.
+"""
+
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from rolltape.web.call import Header, Message, Scope, Send
+
+_EXTENSION = "rolltape.abort"
+
+
+class ChannelProtocol(WebSocketsSansIOProtocol):
+    """One connection."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # the application's task is made, and has yet to begin
+            scope: Any = self.scope
+            scope["extensions"][_EXTENSION] = {"abort": self.transport.abort, "forget": self.forget_handshake}
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # uvicorn would log each refusal as an application that forgot to answer
+
+    def forget_handshake(self) -> None:
+        """Lets go of what the handshake was made of: a channel lives for days, and there are thousands."""
+        kept: Any = self
+        kept.request = kept.response = None
+        kept.scope.clear()
+
+
+class Socket:
+    """A WebSocket, as a channel's line."""
+
+    __slots__ = ("_forget", "_send", "abort")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self.abort = scope["extensions"][_EXTENSION]["abort"]
+        self._forget = scope["extensions"][_EXTENSION]["forget"]
+
+    async def accept(self, subprotocol: str, headers: list[Header]) -> None:
+        """Says yes. What the request said is gone after this. Raises OSError when the line is gone already."""
+        await self._out({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers})
+        self._forget()
+
+    async def send(self, text: str) -> None:
+        """One text frame; comes back when there is room for the next. Raises OSError once the line is gone."""
+        await self._out({"type": "websocket.send", "text": text})
+
+    async def close(self, code: int, reason: str) -> None:
+        """Closes it. Raises OSError once the line is gone."""
+        await self._out({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _out(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except RuntimeError as error:  # uvicorn's word for: it was closed for a fault in the protocol
+            raise ConnectionResetError from error
