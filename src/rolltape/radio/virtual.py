@@ -125,7 +125,7 @@ class _Air(LocalLink):
 
 
 class _Controller(Controller):
-    """bumble's controller, with what its own leaves out: the scan response of whoever is scanned."""
+    """bumble's controller, with what it leaves out: the scan response of whoever is scanned, and calls taken back."""
 
     le_features = Controller.le_features & ~hci.LeFeatureMask.LE_EXTENDED_ADVERTISING
     le_acl_data_packet_length = _ACL_BYTES
@@ -146,6 +146,27 @@ class _Controller(Controller):
         pending = self.pending_le_connection
         if pending is not None and pending.peer_address == address:
             self.create_le_connection(address)
+
+    def on_hci_le_create_connection_cancel_command(
+        self, _command: hci.HCI_LE_Create_Connection_Cancel_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        pending, self.pending_le_connection = self.pending_le_connection, None
+        if pending is None:
+            return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        self.send_hci_packet(
+            hci.HCI_LE_Connection_Complete_Event(
+                status=hci.HCI_ErrorCode.UNKNOWN_CONNECTION_IDENTIFIER_ERROR,
+                connection_handle=0,
+                role=hci.Role.CENTRAL,
+                peer_address_type=pending.peer_address.address_type,
+                peer_address=pending.peer_address,
+                connection_interval=0,
+                peripheral_latency=0,
+                supervision_timeout=0,
+                central_clock_accuracy=0,
+            )
+        )
+        return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.SUCCESS)
 
     def _report(self, kind: int, address: hci.Address, data: bytes) -> None:
         report = hci.HCI_LE_Advertising_Report_Event.Report(
@@ -183,7 +204,9 @@ class _Way:
 
 
 def _later(loop: asyncio.AbstractEventLoop, call: Callable[[bytes], None], packet: bytes) -> None:
-    if not loop.is_closed():
+    if loop is asyncio.get_running_loop():
+        loop.call_soon(call, packet)
+    elif not loop.is_closed():
         loop.call_soon_threadsafe(call, packet)
 
 
