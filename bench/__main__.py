@@ -10,12 +10,14 @@ from bench.compare import FULL, QUICK, Effort, Row, compare_create, compare_hear
 from bench.limits import limits
 from bench.listing import compare_list
 from bench.report import show, write
+from bench.sizes import print_sizes
 
 PARTS: dict[str, Callable[[Effort], list[Row]]] = {
     "create": compare_create,
     "heartbeat": compare_heartbeat,
     "list": compare_list,
     "channel": compare_channel,
+    "sizes": print_sizes,
 }
 OUT = Path(__file__).parent / "out" / "latest.json"
 
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs what was asked for; the exit code is 0 when every answer of every server was right."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures mean nothing")
-    parser.add_argument("--only", default=",".join(PARTS), help="some of: create,heartbeat,list,channel")
+    parser.add_argument("--only", default=",".join(PARTS), help="some of: create,heartbeat,list,channel,sizes")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     chosen = parser.parse_args(arguments)
     names = chosen.only.split(",")
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
         rows += PARTS[name](effort)
+    if not rows:
+        return 0
     ceilings = limits(effort)
     show(rows, ceilings)
     write(chosen.out, rows, ceilings, quick=chosen.quick)

@@ -15,7 +15,7 @@ from rolltape.clock import SystemClock
 from rolltape.codes import Mode
 from rolltape.config import Settings
 from rolltape.delivery.heartbeat import heartbeat
-from rolltape.domain.principal import KeyPrincipal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal
 from rolltape.service.auth import authenticate
 from rolltape.service.bindings import bind_device
 from rolltape.service.context import Services
@@ -77,7 +77,7 @@ async def _bound_devices(folder: Path, key: str, count: int) -> list[tuple[str, 
 async def _bound_device(app: Services, who: KeyPrincipal, user: str, number: int, now: int) -> tuple[str, str]:
     device, _ = await register_device(app, who, RegisterDevice(serial_number=f"RT-{number:06d}"), now=now)
     bound = await bind_device(app, who, device.id, BindDevice(end_user_id=user), now=now)
-    own = await authenticate(app, bound.device_token, now)
+    own = cast(DevicePrincipal, await authenticate(app, bound.device_token, now))
     await heartbeat(app, own, device.id, Heartbeat(), now=now)  # the first of a token, and of a device, is a write
     return device.id, bound.device_token
 

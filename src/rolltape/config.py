@@ -79,6 +79,9 @@ class Settings:
     device_rate: int = _setting(
         "ROLLTAPE_DEVICE_RATE", _whole(0, 10**6), 10, "requests/s of one device token; 0: no limit"
     )
+    relay_grant_seconds: int = _setting(
+        "ROLLTAPE_RELAY_GRANT_SECONDS", _whole(60, 3600), 900, "how long a grant lasts that a relay is handed, at most"
+    )
     max_upload_bytes: int = _setting(
         "ROLLTAPE_MAX_UPLOAD_BYTES", _whole(1, 2**40), 2 * 2**30, "the greatest recording, in bytes"
     )

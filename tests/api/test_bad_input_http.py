@@ -9,7 +9,7 @@ import pytest
 from rolltape.codes import Code
 from rolltape.web.operation import Operation
 from rolltape.web.table import OPERATIONS
-from tests.api.web_world import WebWorld, body_of, is_refused, named, one_of_each, open_web, raw
+from tests.api.web_world import WebWorld, body_of, credential_for, is_refused, named, one_of_each, open_web, raw
 
 START = {"type": "start_recording"}
 GUARDED = [op for op in OPERATIONS if not op.public and not op.signed]
@@ -32,7 +32,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(
 ) -> None:
     head = (
         f"{op.method} {op.path.format(**ids)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        f"Authorization: Bearer {world.key}\r\nContent-Length: {op.body_limit + 1}\r\n\r\n"
+        f"Authorization: Bearer {credential_for(world, op, ids)}\r\nContent-Length: {op.body_limit + 1}\r\n\r\n"
     )
     status, _, body = raw(world, head.encode())
     assert (status, json.loads(body)["error"]["details"]) == (413, {"limit_bytes": op.body_limit})
@@ -46,7 +46,7 @@ def test_a_chunked_body_that_grows_too_large_is_refused(world: WebWorld, ids: di
             yield b"y" * 16_384
         yield b'"}'
 
-    answer = world.call(op.method, op.path.format(**ids), content=grow())
+    answer = world.call(op.method, op.path.format(**ids), credential_for(world, op, ids), content=grow())
     assert is_refused(answer, 413, Code.PAYLOAD_TOO_LARGE)
 
 
@@ -80,10 +80,11 @@ BAD_BODIES = [
 
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if op.reads_body], ids=named)
 def test_a_body_that_is_no_object_is_refused_everywhere(world: WebWorld, ids: dict[str, str], op: Operation) -> None:
+    credential = credential_for(world, op, ids)
     for body in BAD_BODIES:
         if op.lenient and body.startswith(b'{"a":'):
             continue  # what a device path doesn't know it doesn't read
-        answer = world.call(op.method, op.path.format(**ids), content=body)
+        answer = world.call(op.method, op.path.format(**ids), credential, content=body)
         assert is_refused(answer, 400, Code.INVALID_REQUEST), body[:40]
 
 

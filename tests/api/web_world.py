@@ -106,6 +106,19 @@ def one_of_each(world: WebWorld) -> dict[str, str]:
     }
 
 
+def credential_for(world: WebWorld, op: Operation, ids: dict[str, str]) -> str:
+    """Who may call it: a relay near the device of `ids`, else the key for everything."""
+    if not op.relay:
+        return world.key
+    return str(world.made("/v1/relay-tokens", end_user_id=ids["end_user_id"])["relay_token"])
+
+
+def path_of(op: Operation, ids: dict[str, str]) -> str:
+    """Its path, with what its query must have."""
+    query = "?end_user_id={end_user_id}" if op.name == "revokeRelayTokens" else ""
+    return (op.path + query).format(**ids)
+
+
 def named(op: Operation) -> str:
     """What a test over operations calls each."""
     return op.name
@@ -115,8 +128,8 @@ def body_of(op: Operation, ids: dict[str, str]) -> dict[str, Any]:
     """A good body, where there is one, so that only the rest of the request can be wrong."""
     if op.body is None:
         return {}
-    example = dict(op.body_example or {})
-    if op.name == "bindDevice":
+    example = {name: value for name, value in (op.body_example or {}).items() if name != "receipt"}
+    if op.name in ("bindDevice", "createRelayToken"):
         example["end_user_id"] = ids["end_user_id"]
     return {"json": example}
 

@@ -12,6 +12,8 @@ from bench.compare import QUICK, Lane, row
 from bench.load import SLOT, Plan, Run, run_plan
 from bench.servers import echo
 
+from rolltape.wire.cwt import TYPES
+
 ROOT = Path(__file__).parents[2]
 FIELDS = {"bench", "store", "callers", "ours_per_s", "peer", "peer_per_s", "ratio", "p50_ms", "p99_ms"}
 
@@ -84,3 +86,11 @@ def test_the_docs_name_the_command_that_makes_the_figures() -> None:
     assert "make bench" in text
     assert "python -m bench --quick" in text
     assert "python -m bench --only create,heartbeat,list" in text
+
+
+def test_the_sizes_of_grants_are_a_table_with_every_command_type() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--only", "sizes"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    counted = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    assert set(TYPES) <= counted

@@ -1,7 +1,7 @@
 """Fragments: cut for any MTU, put together, and refused with nothing lost but the message that was wrong."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolltape.wire.ble.frames import Assembler, Frame, Refusal, ResultCode, cut, fragment_size
@@ -22,6 +22,7 @@ def the_refusal(found: list[Frame | Refusal]) -> Refusal:
     return refusal
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=4), mtus)
 def test_what_is_cut_comes_together_at_any_mtu(sent: list[Frame], mtu: int) -> None:
     fragments = [fragment for frame in sent for fragment in cut(frame, mtu)]
@@ -40,6 +41,7 @@ def test_bodies_at_the_edges_of_fragments_come_together(mtu: int, delta: int, co
     assert feed_all(Assembler(LONGEST), fragments) == [Frame(0x83, body)]
 
 
+@settings(deadline=None)
 @given(frames, mtus, st.data())
 def test_a_missing_fragment_costs_its_message_alone(frame: Frame, mtu: int, data: st.DataObject) -> None:
     fragments = list(cut(frame, mtu))
@@ -50,6 +52,7 @@ def test_a_missing_fragment_costs_its_message_alone(frame: Frame, mtu: int, data
     assert all(isinstance(item, Refusal) and item.code is ResultCode.BAD_FRAMING for item in found[:-1])
 
 
+@settings(deadline=None)
 @given(frames, mtus, st.data())
 def test_a_doubled_fragment_never_makes_another_message(frame: Frame, mtu: int, data: st.DataObject) -> None:
     fragments = list(cut(frame, mtu))
@@ -60,6 +63,7 @@ def test_a_doubled_fragment_never_makes_another_message(frame: Frame, mtu: int, 
     assert all(item == frame for item in found[:-1] if isinstance(item, Frame))
 
 
+@settings(deadline=None)
 @given(frames, mtus, st.randoms(use_true_random=False))
 def test_fragments_out_of_order_never_make_another_message(frame: Frame, mtu: int, random: object) -> None:
     fragments = list(cut(frame, mtu))
@@ -69,6 +73,7 @@ def test_fragments_out_of_order_never_make_another_message(frame: Frame, mtu: in
     assert all(item == frame for item in found[:-1] if isinstance(item, Frame)) or len(fragments) > 64
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=60), mtus)
 def test_whatever_comes_in_the_next_message_is_read(noise: list[bytes], mtu: int) -> None:
     assembler = Assembler(100)
@@ -76,6 +81,7 @@ def test_whatever_comes_in_the_next_message_is_read(noise: list[bytes], mtu: int
     assert feed_all(assembler, list(cut(GOOD, mtu)))[-1] == GOOD
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=600), max_size=30))
 def test_no_more_than_one_message_is_ever_held(noise: list[bytes]) -> None:
     assembler = Assembler(100)

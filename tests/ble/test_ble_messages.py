@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolltape.wire import cbor
@@ -55,11 +55,13 @@ def test_there_is_a_sample_of_each_kind() -> None:
     assert {message.type for message in ALL} == set(KINDS)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.binary(max_size=300))
 def test_any_bytes_are_a_message_or_a_value_error(kind: int, body: bytes) -> None:
     is_refused(KINDS[kind], body)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), anything)
 def test_any_values_are_a_message_or_a_value_error(kind: int, value: object) -> None:
     try:
@@ -69,6 +71,7 @@ def test_any_values_are_a_message_or_a_value_error(kind: int, value: object) -> 
     assert KINDS[kind].read(read.body()) == read
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ALL), st.data())
 def test_a_message_with_one_changed_byte_is_a_message_or_a_value_error(message: Message, data: st.DataObject) -> None:
     body = bytearray(message.body())
@@ -108,7 +111,7 @@ def test_a_huge_or_nested_body_is_a_value_error_in_little_memory(kind: int, body
     tracemalloc.start()
     try:
         assert is_refused(to_relay.TO_RELAY[kind], body)
-        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
 

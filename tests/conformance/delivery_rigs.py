@@ -1,8 +1,11 @@
-"""The routes as the delivery suite drives them: a heartbeat, a poll, a long poll, and a backend that relays."""
+"""The routes as the delivery suite drives them: heartbeat, poll, long poll, live channel, and a backend that relays."""
 
 from typing import Any
 
+from websockets.exceptions import InvalidStatus
+
 from rolltape.testing.delivery_suite import Heard, Offer
+from tests.api.channel_world import Ended, Frame, Live, sweep
 from tests.api.contract_world import BoundDevice, ContractWorld
 
 QUIET_SEC = 11
@@ -100,6 +103,65 @@ class LongPollRig(Rig):
         self.world.pass_time(1)  # the poll knows by now when its time is up
         answer.result(20)
         return list(answer.result().json()["commands"]) if answer.result().status_code == 200 else []
+
+
+class ChannelRig(Rig):
+    """The device has a channel, which it opens again when the server has closed it for silence."""
+
+    live: Live | None = None
+
+    def _channel(self) -> Live | None:
+        if self.live is None:
+            try:
+                self.live = Live(self.world, self.credential)
+                self.live.hello()
+            except (InvalidStatus, Ended):
+                self.close()
+        return self.live
+
+    def close(self) -> None:
+        """The device goes."""
+        if self.live is not None:
+            self.live.close()
+            self.live = None
+
+    def _heard(self) -> list[Frame]:
+        """What the server has to say of itself; a channel that it closed is opened again."""
+        for _ in range(2):
+            live = self._channel()
+            if live is None:
+                return []
+            try:
+                return live.so_far()
+            except Ended:
+                self.close()
+        return []
+
+    def ask(self) -> list[Offer]:
+        self._heard()
+        self.world.pass_time(QUIET_SEC)
+        sweep(self.world)
+        return [frame["command"] for frame in self._heard() if frame["type"] == "offer"]
+
+    def acknowledge(self, command_id: str) -> Heard:
+        live = self._channel()
+        assert live is not None
+        said = live.ack(command_id)
+        return Heard(said["type"] == "go", said["status"])
+
+    def report(self, command_id: str, status: str, result: dict[str, Any] | None = None) -> Heard:
+        live = self._channel()
+        assert live is not None
+        said = live.report(command_id, status=status, result=result)
+        return Heard(said["ok"], said["status"])
+
+
+class FlakyChannelRig(ChannelRig):
+    """The device's line breaks each time before it asks: it connects anew, with nothing in hand."""
+
+    def ask(self) -> list[Offer]:
+        self.close()
+        return [frame["command"] for frame in self._heard() if frame["type"] == "offer"]
 
 
 class RelayingBackendRig(PollRig):

@@ -7,6 +7,8 @@ import pytest
 from rolltape.testing.delivery_suite import DeliverySuite
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.conformance.delivery_rigs import (
+    ChannelRig,
+    FlakyChannelRig,
     HeartbeatRig,
     LongPollRig,
     PollRig,
@@ -14,6 +16,7 @@ from tests.conformance.delivery_rigs import (
     RelayingBackendRig,
     Rig,
 )
+from tests.conformance.relay_rigs import RelayRig, RelayStreamRig
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,30 @@ class TestLongPoll(DeliverySuite):
         return LongPollRig(world)
 
 
+class TestChannel(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = ChannelRig(world)
+        yield rig
+        rig.close()
+
+
+class TestChannelWithSharedSecrets(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = ChannelRig(world, grant_alg="HS256")
+        yield rig
+        rig.close()
+
+
+class TestFlakyChannel(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Iterator[Rig]:
+        rig = FlakyChannelRig(world)
+        yield rig
+        rig.close()
+
+
 class TestRelayingBackend(DeliverySuite):
     @pytest.fixture
     def rig(self, world: ContractWorld) -> Rig:
@@ -56,3 +83,27 @@ class TestRelayedHeartbeat(DeliverySuite):
     @pytest.fixture
     def rig(self, world: ContractWorld) -> Rig:
         return RelayedHeartbeatRig(world)
+
+
+class TestRelay(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayRig(world)
+
+
+class TestRelayOfADeviceThatSigns(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayRig(world, keyed=True)
+
+
+class TestRelayStream(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayStreamRig(world, keyed=True)
+
+
+class TestRelayStreamWithSharedSecrets(DeliverySuite):
+    @pytest.fixture
+    def rig(self, world: ContractWorld) -> Rig:
+        return RelayStreamRig(world, grant_alg="HS256")

@@ -70,6 +70,11 @@ def _a_binding_ends_amid_expiry(patch: Patch) -> None:
     patch.setattr(expiry, "_expire", wrong)
 
 
+def _nobody_hears(patch: Patch) -> None:
+    """A command moves, and its device is not told of."""
+    patch.setattr(writer, "_news", lambda db: ([], []))
+
+
 def _sql(aggregate: str, name: str, old: str, new: str) -> Callable[[Patch], None]:
     def plant(patch: Patch) -> None:
         text = queries(aggregate)[name]
@@ -107,6 +112,52 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
     (
         _sql("bindings", "replace_older_tokens", "AND n < ?", "AND n <> ?"),
         Suite.test_an_old_token_works_until_a_newer_one_is_first_used,
+    ),
+    (
+        _sql("commands", "offer", "max(coalesce(relay_grants_until, 0), :grants_until)", ":grants_until"),
+        Suite.test_the_greatest_end_of_a_relays_grants_is_kept,
+    ),
+    (
+        _sql("relays", "closed", "AND e.previous_status IN ('pending', 'delivered')", ""),
+        Suite.test_what_a_relay_was_offered_is_told_once_when_it_is_closed,
+    ),
+    (
+        _sql("relays", "closed", "AND c.offered_routes & :relay_bit", "AND :relay_bit"),
+        Suite.test_what_a_relay_was_offered_is_told_once_when_it_is_closed,
+    ),
+    (
+        _sql("relays", "closed", "AND d.n < e.n", "AND d.n > e.n"),
+        Suite.test_what_the_device_took_itself_is_told_once_and_what_a_relay_brought_when_it_ends,
+    ),
+    (
+        _sql("relays", "closed", "AND h.generation = c.generation", ""),
+        Suite.test_what_an_unbind_closes_is_told_to_the_relay_of_that_user_alone,
+    ),
+    (
+        _sql("relays", "generations", "AND end_user_id = ?", "AND ? IS NOT NULL"),
+        Suite.test_another_users_bindings_are_out_of_a_relays_reach,
+    ),
+    (
+        _sql("relays", "news", "'device.bound'", "'device.bound', 'command.offered'"),
+        Suite.test_a_new_command_is_news_of_its_device_and_an_offer_is_none,
+    ),
+    (
+        _sql("relays", "count_receipt", "counter < excluded.counter", "counter <= excluded.counter"),
+        Suite.test_a_receipts_counter_only_grows_in_each_binding,
+    ),
+    (
+        _sql("relays", "claims_of", "WHERE command_id = ?", "WHERE command_id <> ?"),
+        Suite.test_claims_do_not_fill_the_disk,
+    ),
+    (_nobody_hears, Suite.test_whatever_moves_a_command_its_device_is_told_of),
+    (_nobody_hears, Suite.test_a_reset_that_expires_tells_of_its_device),
+    (
+        _sql("commands", "move", "route = ?", "route = coalesce(route, ?)"),
+        Suite.test_the_route_of_the_first_acknowledgement_stays,
+    ),
+    (
+        _sql("commands", "offerable", "AND id NOT IN (SELECT value FROM json_each(:but))", "AND :but IS NOT NULL"),
+        Suite.test_what_is_in_hand_is_left_out_and_the_rest_moves_up,
     ),
     (_sql("commands", "list", "n < ?", "n <= ?"), Suite.test_pages_of_commands_are_stable_while_commands_are_added),
 )

@@ -30,9 +30,10 @@ async def _open(folder: Path) -> AsyncIterator[Ready]:
         mine, other = _tenants(db)
     finally:
         db.conn.close()
-    store = SqliteStore(folder)
+    moved: list[str] = []
+    store = SqliteStore(folder, on_moved=moved.append)
     try:
-        yield Ready(store, mine, other, PROJECTS[0])
+        yield Ready(store, mine, other, PROJECTS[0], moved)
     finally:
         await store.close()
 

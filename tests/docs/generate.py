@@ -1,10 +1,16 @@
 """Writes the parts of docs/ that are made from the code. `make docs` runs it; test_generated.py compares."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from bench import sizes
 from rolltape.config import Settings
 from rolltape.domain import lifecycle
+from rolltape.testing import answer_vectors, cose_layout, receipt_vectors
+from rolltape.testing.cwt_making import GOOD, GOOD_MAC
+from rolltape.wire.keys import un_b64url
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +69,32 @@ def lifecycle_page(text: str) -> str:
     return with_part(with_part(text, "diagram", lifecycle_diagram()), "moves", lifecycle_table())
 
 
-PAGES = {"docs/settings.md": lambda text: settings_page(), "docs/lifecycle.md": lifecycle_page}
+def envelope_part(data: bytes, payload: Mapping[int, Any]) -> str:
+    """An envelope, piece by piece, and the whole of it in hex."""
+    whole = "\n".join(data.hex()[at : at + 96] for at in range(0, 2 * len(data), 96))
+    return f"```text\n{cose_layout.listing(data, payload)}\n```\n\nAll {len(data)} bytes:\n\n```text\n{whole}\n```"
+
+
+def grants_page(text: str) -> str:
+    """docs/grants.md with its generated parts."""
+    text = with_part(text, "grant as bytes", envelope_part(GOOD, cose_layout.GRANT))
+    text = with_part(text, "MAC as bytes", envelope_part(GOOD_MAC, cose_layout.GRANT))
+    return with_part(text, "sizes", sizes.markdown())
+
+
+def answers_page(text: str) -> str:
+    """docs/answers.md with its generated parts."""
+    text = with_part(text, "answer as bytes", envelope_part(answer_vectors.GO, cose_layout.ANSWER))
+    receipt = un_b64url(receipt_vectors.GOOD)
+    return with_part(text, "receipt as bytes", envelope_part(receipt, cose_layout.RECEIPT))
+
+
+PAGES = {
+    "docs/settings.md": lambda text: settings_page(),
+    "docs/lifecycle.md": lifecycle_page,
+    "docs/grants.md": grants_page,
+    "docs/answers.md": answers_page,
+}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ def row(op: Operation) -> str:
     """How the page tells of an operation."""
     who = [f"`{op.scope}`"] if op.scope else []
     who += ["device token"] if op.device else []
+    who += ["relay token"] if op.relay else []
     who = ["signed URL"] if op.signed else who
     return f"| `{op.method} {op.path}` | {' or '.join(who) or 'anybody'} | {op.summary} |"
 

@@ -85,11 +85,13 @@ class Lives(RuleBasedStateMachine):
         self._wait(gap)
         self.pair.create(type_, ttl, longest, key)
 
-    @rule(gap=gap, who=who, way=st.sampled_from(("heartbeat", "idle", "poll")))
+    @rule(gap=gap, who=who, way=st.sampled_from(("heartbeat", "idle", "poll", "relay")))
     def offers(self, gap: Any, who: str, way: str) -> None:
         self._wait(gap)
         if way == "poll":
             self.pair.poll(who)
+        elif way == "relay":
+            self.pair.relay()
         else:
             self.pair.heartbeat(who, idle=way == "idle")
 

@@ -23,9 +23,13 @@ def _ms(text: str | None) -> int | None:
     return None if text is None else parse(text)
 
 
+def _claim_in(grant: str, name: str) -> int:
+    claim: int = msgspec.json.decode(un_b64url(grant.split(".")[1]))[name]
+    return claim
+
+
 def _seq_in(grant: str) -> int:
-    seq: int = msgspec.json.decode(un_b64url(grant.split(".")[1]))["seq"]
-    return seq
+    return _claim_in(grant, "seq")
 
 
 def facts_of(command: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +169,20 @@ class Pair:
         token, generation = self._token(who)
         got = self.world.call("GET", f"{self.at}/commands/pending", token)
         self._offered("poll", got, self.model.offers(generation, "poll"))
+
+    def relay(self) -> None:
+        """A relay of the present user asks for everything, with a token of its own."""
+        user = self.world.users[self.model.user or 0]
+        token = self.world.made("/v1/relay-tokens", end_user_id=user)["relay_token"]
+        status, told = self.world.call("GET", "/v1/relay/commands", token)
+        expected = self.model.relay()
+        mine = [offer for offer in told["commands"] if offer["device_id"] == self.device]
+        _same("relay: offers", [self.ids.index(offer["id"]) for offer in mine], [n for n, _ in expected[1]["offered"]])
+        ends = {offer["id"]: _claim_in(offer["grant_token"], "exp") * 1000 for offer in mine}
+        for id_, end in ends.items():
+            until = min(self.model.commands[self.ids.index(id_)].expires_at, self.model.now // 1000 * 1000 + 900_000)
+            _same("relay: when its grant ends", end, until)
+        self._answers("relay", (status, told), (200, {}))
 
     def _offered(self, what: str, got: tuple[int, Any], expected: Answer) -> None:
         if got[0] == expected[0] == 200:

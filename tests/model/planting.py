@@ -125,6 +125,33 @@ def unseen(module: Any) -> Callable[[Patch], None]:
     return plant
 
 
+def earlier(right: Any) -> Any:
+    """The lifecycle, as if the grants of relays ended a millisecond before they do."""
+
+    class Hasty:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(right, name)
+
+        def may_still_run_until(self, *facts: Any) -> Any:
+            *before, relayed, now = facts
+            return right.may_still_run_until(*before, None if relayed is None else relayed - 1, now)
+
+    return Hasty()
+
+
+def whole_grants(right: Any) -> Any:
+    """The grants, as if a relay got them as a device gets them."""
+
+    class Generous:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(right, name)
+
+        def mint_for_relay(self, app: Any, row: Any, signer: Any, until: int) -> Any:
+            return right.mint_for_relay(app, row, signer, row.expires_at)
+
+    return Generous()
+
+
 def reset_ends_any_binding(end: Any) -> Any:
     def wrong(db: Any, device_id: str, generation: int, now: int) -> Any:
         present = db.one("SELECT generation FROM device_bindings WHERE device_id = ?", (device_id,))[0]

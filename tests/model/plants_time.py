@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from rolltape.domain import lifecycle
+from rolltape.delivery import relay
+from rolltape.domain import lifecycle, views
 from rolltape.store.sqlite import bindings, commands, events, expiry, offers, reports
 from tests.model import planting, stories
 from tests.model.planting import Plant
@@ -41,6 +42,54 @@ PLANTS = (
             lambda right: lambda db, new, g, now: right(db, replace(new, expires_at=new.expires_at + 1000), g, now),
         ),
         stories.offered_and_expired,
+    ),
+    Plant(
+        4,
+        "what a relay holds is thought to last as long as the command",
+        planting.sql("offer", "max(coalesce(relay_grants_until, 0), :grants_until)", "expires_at"),
+        stories.held_by_a_relay_that_falls_silent,
+    ),
+    Plant(
+        4,
+        "what a relay holds is thought to end a millisecond early",
+        planting.function(
+            views,
+            "lifecycle",
+            planting.earlier,
+        ),
+        stories.held_by_a_relay_that_falls_silent,
+    ),
+    Plant(
+        4,
+        "the first of a relay's grants is thought to be the last to end",
+        planting.sql(
+            "offer",
+            "max(coalesce(relay_grants_until, 0), :grants_until)",
+            "coalesce(relay_grants_until, :grants_until)",
+        ),
+        stories.held_by_a_relay_that_asks_again,
+    ),
+    Plant(
+        4,
+        "another route's grant is thought to end with a relay's",
+        planting.function(views, "ROUTE_BITS", lambda bits: {**bits, "relay": 9}),
+        stories.held_by_a_relay_and_offered_by_the_device_itself,
+    ),
+    Plant(
+        4,
+        "a backend that relays is thought to hold what ends soon",
+        planting.sql("offer", "max(coalesce(relay_grants_until, 0), :grants_until)", ":grants_until"),
+        stories.held_by_a_relay_and_a_backend_that_relays,
+    ),
+    Plant(
+        4,
+        "a relay's grant lasts as long as the command",
+        planting.function(
+            relay,
+            "grants",
+            planting.whole_grants,
+        ),
+        stories.held_by_a_relay_that_falls_silent,
     ),
     Plant(
         5,

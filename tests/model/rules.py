@@ -17,6 +17,7 @@ RANK = {"factory_reset": 0, "stop_recording": 1}
 ROUTES = {("device", "heartbeat"): "heartbeat", ("device", "poll"): "poll"}
 MOST_OPEN = 100
 OFFERS_AT_ONCE = 4
+RELAY_GRANTS_LAST_MS = 900_000
 
 
 def ceil_second(ms: int) -> int:
@@ -48,11 +49,13 @@ class ModelCommand:
     offers: int = 0
     route: str | None = None
     routes: set[str] = field(default_factory=set)
+    relay_until: int = 0
     history: list[tuple[str, str | None]] = field(default_factory=list)
 
     def facts(self, now: int) -> dict[str, Any]:
         """What a backend with every scope reads."""
         still = self.type == "start_recording" and self.offers > 0 and self.status not in ("executed", "failed")
+        until = self.relay_until if self.routes == {"relay"} else self.expires_at
         return {
             "type": self.type,
             "status": self.status,
@@ -65,7 +68,7 @@ class ModelCommand:
             "offers": self.offers,
             "route": self.route,
             "granted": self.status in OPEN,
-            "may_still_run_until": self.expires_at if still and now < self.expires_at else None,
+            "may_still_run_until": until if still and now < until else None,
         }
 
 
@@ -241,13 +244,26 @@ class Model:
         self.settle()
         if self._locked_out(generation, story=False):
             return refused(401, "token_revoked")
-        route = "relay" if generation is None else way
+        return self._offered("relay" if generation is None else way, None)
+
+    def relay(self) -> Answer:
+        """A relay of the present user asks for all that waits: its grants end soon."""
+        self.settle()
+        if self.user is None:
+            return 200, {"offered": []}
+        until = self.now // 1000 * 1000 + RELAY_GRANTS_LAST_MS
+        return 200, {"offered": self._offered("relay", until)[1]["offered"]}
+
+    def _offered(self, route: str, until: int | None) -> Answer:
         waiting = [c for c in self.commands if c.status == "pending"]
         waiting.sort(key=lambda c: (RANK.get(c.type, 2), c.seq))
         for command in waiting[:OFFERS_AT_ONCE]:
             command.offers += 1
             command.route = route
             command.evidence = command.evidence or "offered"
+            if route == "relay":
+                ends = command.expires_at if until is None else min(until, command.expires_at)
+                command.relay_until = max(command.relay_until, ends)
             if route not in command.routes:
                 command.routes.add(route)
                 self._tell(command, "offered")

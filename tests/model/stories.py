@@ -293,6 +293,37 @@ def relay_was_wrong_that_it_records(p: Pair) -> None:
     p.unbind()
 
 
+def held_by_a_relay_that_falls_silent(p: Pair) -> None:
+    n = p.create(ttl=3600)
+    p.relay()
+    p.cancel(n)
+    p.pass_time(899_999)
+    p.check()
+    p.pass_time(1)
+    p.check()
+
+
+def held_by_a_relay_that_asks_again(p: Pair) -> None:
+    p.create(ttl=1000)
+    p.relay()
+    p.pass_time(60_000)
+    p.relay()
+    p.pass_time(60_000)
+    p.relay()
+
+
+def held_by_a_relay_and_offered_by_the_device_itself(p: Pair) -> None:
+    p.create(ttl=3600)
+    p.relay()
+    p.heartbeat()
+
+
+def held_by_a_relay_and_a_backend_that_relays(p: Pair) -> None:
+    p.create(ttl=3600)
+    p.poll("key")
+    p.relay()
+
+
 def recording_ends_by_its_longest_time(p: Pair) -> None:
     p.report(p.create(longest=60))
     p.pass_time(59_999)

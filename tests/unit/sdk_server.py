@@ -203,6 +203,7 @@ END_USER: dict[str, Any] = {
     "metadata": {},
     "created_at": AT,
 }
+RELAY_TOKEN = {"relay_token": "rtok_x", "expires_at": AT}
 KEY = {
     "id": "key_1",
     "project_id": "proj_1",

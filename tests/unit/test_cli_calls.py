@@ -20,6 +20,7 @@ from tests.unit.sdk_server import (
     END_USER,
     EVENT,
     RECORDING,
+    RELAY_TOKEN,
     STATE,
     STATS,
     Reply,
@@ -88,6 +89,7 @@ SHOWN: dict[str, tuple[list[str], Any]] = {
     "create user": (["end-users", "create", "mine", "--metadata", '{"a": 1}'], END_USER),
     "user": (["end-users", "get", "eu_1"], END_USER),
     "recording": (["recordings", "get", "rec_1"], RECORDING),
+    "relay token": (["relay-tokens", "create", "eu_1", "--device", "dev_1", "--ttl", "60"], RELAY_TOKEN),
 }
 
 
@@ -99,7 +101,7 @@ def test_an_object_is_shown_to_people_and_to_programs(name: str, shell: Shell, s
     assert (people.code, program.code) == (0, 0)
     assert program.json == answer
     assert program.err == ""
-    first = answer.get("id") or answer.get("project_id") or "online"
+    first = answer.get("id") or answer.get("project_id") or answer.get("relay_token") or "online"
     assert str(first) in people.out
     assert server.seen[0].body == server.seen[1].body or name == "send"
 
@@ -264,6 +266,13 @@ def test_nothing_is_deleted_without_a_yes(kind: list[str], shell: Shell, server:
     assert server.seen == []
     told = shell(*kind, "--yes", "--json")
     assert told.json == {"id": kind[2], "deleted": True}
+
+
+def test_relay_tokens_are_revoked(shell: Shell, server: ScriptedServer) -> None:
+    server.script = lambda _: Reply(204)
+    told = shell("relay-tokens", "revoke", "eu_1", "--json")
+    assert (told.code, told.json) == (0, {"end_user_id": "eu_1", "revoked": True})
+    assert (server.seen[0].path, server.seen[0].query) == ("/v1/relay-tokens", [("end_user_id", "eu_1")])
 
 
 def test_a_recording_is_deleted(shell: Shell, server: ScriptedServer) -> None:

@@ -33,7 +33,7 @@ def test_every_exit_code_is_in_the_document() -> None:
     assert [int(row) for row in rows] == [*map(int, ExitCode), 130]
 
 
-@pytest.mark.parametrize("resource", ["devices", "commands", "end_users", "recordings", "keys"])
+@pytest.mark.parametrize("resource", ["devices", "commands", "end_users", "recordings", "relay_tokens", "keys"])
 def test_every_call_of_the_sdk_is_in_the_document(resource: str) -> None:
     (row,) = re.findall(rf"^\| `client.{resource}` \| (.+) \|$", (DOCS / "sdk.md").read_text(), re.M)
     with Client("http://127.0.0.1:1", "k") as client:

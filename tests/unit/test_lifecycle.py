@@ -133,11 +133,18 @@ def test_only_a_delivered_reset_ends_its_binding_by_expiry() -> None:
 
 def test_what_may_still_run_is_an_offered_start_without_the_devices_word() -> None:
     for type_, status in product(TYPES, STATUSES):
-        still = lifecycle.may_still_run_until(type_, status, 1, NOW, NOW - 1)
+        still = lifecycle.may_still_run_until(type_, status, 1, NOW, None, NOW - 1)
         possible = type_ == "start_recording" and status not in ("executed", "failed")
         assert still == (NOW if possible else None)
-        assert lifecycle.may_still_run_until(type_, status, 0, NOW, NOW - 1) is None
-        assert lifecycle.may_still_run_until(type_, status, 1, NOW, NOW) is None
+        assert lifecycle.may_still_run_until(type_, status, 0, NOW, None, NOW - 1) is None
+        assert lifecycle.may_still_run_until(type_, status, 1, NOW, None, NOW) is None
+
+
+def test_what_relays_alone_were_handed_may_run_no_longer_than_their_grants() -> None:
+    facts: tuple[CommandType, Status, int, int] = ("start_recording", "cancelled", 1, NOW)
+    assert lifecycle.may_still_run_until(*facts, NOW - 500, NOW - 501) == NOW - 500
+    assert lifecycle.may_still_run_until(*facts, NOW - 500, NOW - 500) is None
+    assert lifecycle.may_still_run_until(*facts, NOW + 1, NOW - 1) == NOW
 
 
 def test_resets_and_then_stops_are_offered_first() -> None:

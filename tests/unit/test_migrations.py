@@ -10,7 +10,7 @@ import pytest
 from rolltape.store.sqlite import database
 from rolltape.store.sqlite.database import Db, connect, migrate, migrations, queries, schema_version
 
-AGGREGATES = ("accounts", "bindings", "commands", "devices", "events", "recordings", "states")
+AGGREGATES = ("accounts", "bindings", "commands", "devices", "events", "recordings", "relays", "states")
 
 
 def _schema(db: Db) -> list[tuple[str, str]]:

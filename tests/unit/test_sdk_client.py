@@ -22,6 +22,7 @@ from tests.unit.sdk_server import (
     KEY_TEXT,
     PLACE,
     RECORDING,
+    RELAY_TOKEN,
     STATE,
     STATS,
     Reply,
@@ -153,6 +154,20 @@ CALLS: dict[str, Row] = {
     ),
     "keys": (lambda c: c.keys.page(limit=1), "GET", "/v1/keys?limit=1", None, page(KEY)),
     "revoke key": (lambda c: c.keys.revoke("key_1"), "DELETE", "/v1/keys/key_1", None, None),
+    "relay token": (
+        lambda c: c.relay_tokens.create("eu_1", device_ids=["dev_1"], ttl_seconds=60),
+        "POST",
+        "/v1/relay-tokens",
+        {"end_user_id": "eu_1", "device_ids": ["dev_1"], "ttl_seconds": 60},
+        RELAY_TOKEN,
+    ),
+    "revoke relay tokens": (
+        lambda c: c.relay_tokens.revoke("eu_1"),
+        "DELETE",
+        "/v1/relay-tokens?end_user_id=eu_1",
+        None,
+        None,
+    ),
     "create recording": (
         lambda c: c.recordings.create(started_at=AT, device_id="dev_1"),
         "POST",
@@ -224,7 +239,7 @@ def test_a_call_sends_what_the_api_wants_and_reads_what_it_answers(server: Scrip
 
 def test_both_clients_have_the_same_calls() -> None:
     one, other = Client("http://x", "k"), AsyncClient("http://x", "k")
-    for resource in (D, C, E, R, K):
+    for resource in (D, C, E, R, K, "relay_tokens"):
         names = {name for name in dir(getattr(one, resource)) if not name.startswith("_")}
         assert names == {name for name in dir(getattr(other, resource)) if not name.startswith("_")}
         for name in names - {"hands"}:

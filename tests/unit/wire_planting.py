@@ -68,7 +68,11 @@ def refusals_without_a_bug(module: str, bugs: Iterable[Bug], marks: tuple[str, .
     bare = []
     for i, line in enumerate(lines):
         if line.strip().startswith(marks):
-            condition = next(above.strip() for above in reversed(lines[:i]) if above.strip()[:2] in {"if", "el", "ex"})
+            condition = next(
+                above.split("  #")[0].strip()
+                for above in reversed(lines[:i])
+                if above.strip()[:2] in {"if", "el", "ex"}
+            )
             if condition not in changed:
                 bare.append(condition)
     return bare

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings
+from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings, relay, relay_tokens
 from rolltape.cli.exits import exit_code_of, explain
 
 app = typer.Typer(
@@ -21,12 +21,14 @@ app = typer.Typer(
 demo.add_to(app)
 admin.add_to(app)
 recorder.add_to(app)
+relay.add_to(app)
 app.add_typer(admin.keys, name="keys")
 app.add_typer(admin.projects, name="projects")
 app.add_typer(end_users.app, name="end-users")
 app.add_typer(devices.app, name="devices")
 app.add_typer(commands.app, name="commands")
 app.add_typer(recordings.app, name="recordings")
+app.add_typer(relay_tokens.app, name="relay-tokens")
 
 
 def _show_version(wanted: bool) -> None:

@@ -40,7 +40,7 @@ def recorder(
     ] = "alsa:default",
     ble: Annotated[
         str | None,
-        typer.Option(envvar="ROLLTAPE_BLE", help="Relays too, by this Bluetooth adapter: hci-socket:0, usb:0."),
+        typer.Option(envvar="ROLLTAPE_BLE", help="Take relays by this adapter: hci-socket:0, usb:0."),
     ] = None,
     bind: Annotated[
         Path | None, typer.Option(envvar="ROLLTAPE_BIND", help="Bind's answer, in a file of JSON. BLE needs it.")
@@ -78,7 +78,7 @@ def _settings(*, server: str | None, bind: Path | None, **given: Any) -> "Record
     from rolltape.recorder.config import RecorderSettings
 
     try:
-        return RecorderSettings(server=server or None, binding=bind and read_binding(bind), **given)
+        return RecorderSettings(server=server or None, binding=read_binding(bind) if bind else None, **given)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

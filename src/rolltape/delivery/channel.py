@@ -249,6 +249,11 @@ class Channel:
     # What the sweep does
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether a frame waits for the device to read."""
+        return self._stuck_since is not None
+
+    @property
     def _silence_sec(self) -> int:
         return wire.METERED_SILENCE_SEC if self._metered else wire.SILENCE_SEC
 

@@ -12,7 +12,7 @@ from rolltape.codes import Code, Problem
 from rolltape.delivery.items import take_acks, take_results
 from rolltape.delivery.offering import offers_for
 from rolltape.domain import views
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, Direct, RelayedDevice, Speaker
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.presence import online_until
@@ -35,7 +35,7 @@ class _Facts:
 
 
 async def heartbeat(
-    app: Services, who: Principal, device_id: str, body: Heartbeat, *, now: int, route: Route = "heartbeat"
+    app: Services, who: Direct, device_id: str, body: Heartbeat, *, now: int, route: Route = "heartbeat"
 ) -> HeartbeatAnswer:
     """Takes what the device says, in the order acks, results, offers. On a channel offers are frames of their own.
 
@@ -43,11 +43,13 @@ async def heartbeat(
     """
     require_bound(who)
     facts = await _facts(app, who, device_id)
-    delta = _delta(who, facts, body, now)  # all of it is read before any of it counts
+    delta = state_in(who, facts.heartbeat_sec, body, now)  # all of it is read before any of it counts
     acks = await take_acks(app, who, device_id, body.acks, now, route) if body.acks else []
     results = await take_results(app, who, device_id, body.results, now, route) if body.results else []
     app.store.note_state(device_id, delta)
-    held = facts.held if body.grant_kids is None else await _confirm_keys(app, device_id, facts, body.grant_kids)
+    held = facts.held
+    if body.grant_kids is not None:
+        held = await confirm_keys(app, device_id, facts.alg, held, body.grant_kids)
     floor = await app.store.raise_seq_floor(device_id) if body.replay_state_lost else None
     now = app.clock.now_ms()  # a thousand reports may have taken their time
     offers, more = ([], False) if route == "channel" else await _offers(app, who, device_id, facts, held, now)
@@ -67,19 +69,21 @@ async def heartbeat(
     )
 
 
-async def _facts(app: Services, who: Principal, device_id: str) -> _Facts:
+async def _facts(app: Services, who: Direct, device_id: str) -> _Facts:
     if isinstance(who, DevicePrincipal):
         return _Facts(who.generation, who.heartbeat_sec, who.grant_alg, who.held_kids)
     row = await app.store.get_device(who.tenant.n, device_id)
     return _Facts(row.generation, row.heartbeat_sec, row.grant_alg, tuple(views.from_json(row.held_kids)))
 
 
-async def _confirm_keys(app: Services, device_id: str, facts: _Facts, said: list[str]) -> tuple[str, ...]:
+async def confirm_keys(
+    app: Services, device_id: str, alg: Alg, known: tuple[str, ...], said: list[str]
+) -> tuple[str, ...]:
     """The grant keys that the device holds, by its own word: what it no longer holds is not signed with."""
-    if facts.alg != "EdDSA":
-        return facts.held
+    if alg != "EdDSA":
+        return known
     held = tuple(kid for kid in app.vault.kids() if kid in said)
-    if held != facts.held:
+    if held != known:
         await app.store.hold_kids(device_id, msgspec.json.encode(held).decode())
         app.credentials.forget(device_id)
     return held
@@ -93,7 +97,7 @@ def _missing_keys(app: Services, facts: _Facts, held: tuple[str, ...]) -> dict[s
 
 
 async def _offers(
-    app: Services, who: Principal, device_id: str, facts: _Facts, held: tuple[str, ...], now: int
+    app: Services, who: Direct, device_id: str, facts: _Facts, held: tuple[str, ...], now: int
 ) -> tuple[list[Offer], bool]:
     if not app.store.anything_pending(device_id):
         return [], False
@@ -101,11 +105,12 @@ async def _offers(
     return await offers_for(app, device_id, facts.generation, facts.alg, held, route, now)
 
 
-def _delta(who: Principal, facts: _Facts, body: Heartbeat, now: int) -> StateDelta:
+def state_in(who: Speaker, heartbeat_sec: int, body: Heartbeat, now: int) -> StateDelta:
+    """What a heartbeat says of the device. Raises Problem: invalid_request. Only its own makes it online."""
     own = isinstance(who, DevicePrincipal)
     delta = StateDelta(
         tenant_n=who.tenant.n,
-        online_until=online_until(now, facts.heartbeat_sec) if own else 0,
+        online_until=online_until(now, heartbeat_sec) if own else 0,
         battery_percent=body.battery_percent,
         storage_used_mb=body.storage_used_mb,
         storage_total_mb=body.storage_total_mb,
@@ -116,7 +121,7 @@ def _delta(who: Principal, facts: _Facts, body: Heartbeat, now: int) -> StateDel
         pending_recordings=body.pending_recordings,
         flags=body.flags,
         last_heartbeat_at=now,
-        next_contact_at=now + facts.heartbeat_sec * 1000,
+        next_contact_at=None if isinstance(who, RelayedDevice) else now + heartbeat_sec * 1000,
         last_seen_by=_seen_by(body.connection_type) if own else "ble",
         seen_at=now,
     )

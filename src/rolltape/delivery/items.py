@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import Principal
+from rolltape.domain.principal import Speaker
 from rolltape.service import reports
 from rolltape.service.context import Services
 from rolltape.wire.command import ReportItem, Route, Status
@@ -21,14 +21,14 @@ _SHOWN_ID = 128
 
 
 async def take_acks(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int, route: Route
+    app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int, route: Route
 ) -> list[AckAnswer]:
     """Go or no-go for each. They are taken in their order, and share their commits."""
     tasks = [asyncio.ensure_future(_ack(app, who, device_id, item, now, route)) for item in items]
     return list(await asyncio.gather(*tasks))
 
 
-async def _ack(app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int, route: Route) -> AckAnswer:
+async def _ack(app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int, route: Route) -> AckAnswer:
     try:
         command_id = _decode_id(item)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -48,7 +48,7 @@ def status_in(problem: Problem) -> Status | None:
 
 
 async def take_results(
-    app: Services, who: Principal, device_id: str, items: list[msgspec.Raw], now: int, route: Route
+    app: Services, who: Speaker, device_id: str, items: list[msgspec.Raw], now: int, route: Route
 ) -> list[ResultAnswer]:
     """What became of each report. They are landed in their order, and share their commits."""
     tasks = [asyncio.ensure_future(_result(app, who, device_id, item, now, route)) for item in items]
@@ -56,7 +56,7 @@ async def take_results(
 
 
 async def _result(
-    app: Services, who: Principal, device_id: str, item: msgspec.Raw, now: int, route: Route
+    app: Services, who: Speaker, device_id: str, item: msgspec.Raw, now: int, route: Route
 ) -> ResultAnswer:
     try:
         body = _decode_report(item)
@@ -70,7 +70,7 @@ async def _result(
 
 
 async def take_result(
-    app: Services, who: Principal, device_id: str, body: ReportItem, now: int, route: Route
+    app: Services, who: Speaker, device_id: str, body: ReportItem, now: int, route: Route
 ) -> ResultAnswer:
     """What became of one report."""
     if not is_id("cmd", body.id):

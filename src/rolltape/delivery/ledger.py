@@ -34,7 +34,10 @@ class Ledger:
 
     def offered(self, ids: Iterable[str], now: float) -> None:
         """These were offered on this channel."""
-        self._offered = {**(self._offered or {}), **dict.fromkeys(ids, now)} or None
+        fresh = dict.fromkeys(ids, now)
+        for id_ in fresh:
+            self.drop(id_)
+        self._offered = {**(self._offered or {}), **fresh} or None
 
     def take(self, id_: str) -> None:
         """It was acknowledged: from now on only its end is news."""

@@ -2,7 +2,7 @@
 offered in the last ten seconds, so that a device which ignores an offer can't make it spin."""
 
 from rolltape.delivery.offering import offers_for
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, Direct
 from rolltape.service import presence
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
@@ -16,7 +16,7 @@ QUIET_MS = 10_000
 LOOK_AGAIN_SECONDS = 10.0
 
 
-async def pending(app: Services, who: Principal, device_id: str, *, wait: float) -> Pending:
+async def pending(app: Services, who: Direct, device_id: str, *, wait: float) -> Pending:
     """What waits for the device, now or within `wait` seconds. Raises Problem: token_revoked, not_found."""
     require_bound(who)
     until = app.clock.monotonic() + wait
@@ -32,7 +32,7 @@ async def pending(app: Services, who: Principal, device_id: str, *, wait: float)
             await app.clock.wait(changed.wait(), min(left, LOOK_AGAIN_SECONDS))
 
 
-async def _look(app: Services, who: Principal, device_id: str, now: int, *, quiet: bool) -> tuple[list[Offer], bool]:
+async def _look(app: Services, who: Direct, device_id: str, now: int, *, quiet: bool) -> tuple[list[Offer], bool]:
     generation, alg, held = _facts(app, who, device_id)
     if not app.store.anything_pending(device_id):
         return [], False
@@ -41,7 +41,7 @@ async def _look(app: Services, who: Principal, device_id: str, now: int, *, quie
     return await offers_for(app, device_id, generation, alg, held, route, now, quiet_since=quiet_since)
 
 
-def _facts(app: Services, who: Principal, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:
+def _facts(app: Services, who: Direct, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:
     """As they are now: a heartbeat may change, while a poll waits, which keys the device is known to hold."""
     if isinstance(who, DevicePrincipal) and _is_over(app, who):
         return who.generation, who.grant_alg, who.held_kids
@@ -50,6 +50,6 @@ def _facts(app: Services, who: Principal, device_id: str) -> tuple[int, Alg, tup
     return generation, device.grant_alg, held_kids(device)
 
 
-def _is_over(app: Services, who: Principal) -> bool:
+def _is_over(app: Services, who: Direct) -> bool:
     """Whether the binding ended while the device waited: it should hear so with its next call."""
     return isinstance(who, DevicePrincipal) and not app.store.is_bound(who.device_id, who.generation)

@@ -137,11 +137,17 @@ def ends_binding_on_expiry(type_: CommandType, status: Status) -> bool:
     return type_ == "factory_reset" and status == "delivered"
 
 
-def may_still_run_until(type_: CommandType, status: Status, offers: int, expires_at: int, now: int) -> int | None:
-    """The latest moment (ms) at which an offered start could still start something; None when that is ruled out."""
-    if type_ != "start_recording" or offers == 0 or status in WITH_THE_DEVICES_WORD or now >= expires_at:
+def may_still_run_until(
+    type_: CommandType, status: Status, offers: int, expires_at: int, relayed_until: int | None, now: int
+) -> int | None:
+    """The latest moment (ms) at which an offered start could still start something; None when that is ruled out.
+
+    `relayed_until`: where relays alone have offered it, the greatest `exp` that they were handed; else None.
+    """
+    if type_ != "start_recording" or offers == 0 or status in WITH_THE_DEVICES_WORD:
         return None
-    return expires_at
+    until = expires_at if relayed_until is None else min(relayed_until, expires_at)
+    return until if now < until else None
 
 
 OFFER_RANK: Final[dict[CommandType, int]] = {"factory_reset": 0, "stop_recording": 1}

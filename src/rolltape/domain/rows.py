@@ -10,7 +10,10 @@ from rolltape.wire.keys import Alg
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """A command. `offered_routes` has a bit for each route that has offered it (`ROUTE_BITS`)."""
+    """A command. `offered_routes` has a bit for each route that has offered it (`ROUTE_BITS`).
+
+    `relay_grants_until` is the greatest `exp` (ms) of the grants that relays were handed.
+    """
 
     n: int
     id: str
@@ -34,6 +37,7 @@ class CommandRow:
     offered_routes: int
     last_offered_at: int | None
     evidence: Evidence | None
+    relay_grants_until: int | None
 
 
 ROUTE_BITS: dict[Route, int] = {"heartbeat": 1, "channel": 2, "poll": 4, "relay": 8}
@@ -117,6 +121,50 @@ class TokenRow:
     heartbeat_sec: int
     grant_alg: Alg
     held_kids: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTokenRow:
+    """A relay token. `device_ids` (JSON) are the only devices that it is for; None: all of the end user's."""
+
+    n: int
+    tenant_n: int
+    project_id: str
+    mode: Mode
+    end_user_id: str
+    device_ids: str | None
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayDeviceRow:
+    """A device that is bound to a relay's end user, and whether commands wait for it. `held_kids` is JSON."""
+
+    id: str
+    serial_number: str
+    generation: int
+    grant_alg: Alg
+    has_key: bool
+    held_kids: str
+    commands_wait: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedDevice:
+    """A device as far as a relay reaches it.
+
+    `generations`: the bindings to the relay's end user, newest first, that last or ended a short while ago. `bound`:
+    the newest of them lasts.
+    """
+
+    id: str
+    grant_alg: Alg
+    public_key: str | None
+    heartbeat_sec: int
+    bound: bool
+    held_kids: str
+    last_stop_seq: int
+    generations: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,27 @@ from typing import Any
 import msgspec
 
 from rolltape.domain import lifecycle
-from rolltape.domain.rows import CommandRow, DeviceRow, EndUserRow, EventRow, KeyRow
+from rolltape.domain.rows import ROUTE_BITS, CommandRow, DeviceRow, EndUserRow, EventRow, KeyRow
 from rolltape.wire.account import EndUser, Key
 from rolltape.wire.command import Command, Delivery, Offer
 from rolltape.wire.common import Event, Reason
 from rolltape.wire.device import Device, DeviceStateAnswer, RecordingEvidence, RecordingState
+from rolltape.wire.keys import b64url
+from rolltape.wire.relay import RelayOffer
 from rolltape.wire.times import iso, iso_or_none
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 def from_json(text: str | None) -> Any:
     """The value of stored JSON; None stays None."""
     return None if text is None else _decode(text)
+
+
+def to_json(value: Any) -> str:
+    """JSON to be stored, or handed to a query."""
+    return _encode(value).decode()
 
 
 def command(
@@ -26,7 +34,8 @@ def command(
     """A command as it stands at `now`."""
     open_ = lifecycle.is_open(row.status)
     expected = next_contact_at if open_ and next_contact_at is not None and next_contact_at > now else None
-    still = lifecycle.may_still_run_until(row.type, row.status, row.offers, row.expires_at, now)
+    relayed = row.relay_grants_until if row.offered_routes == ROUTE_BITS["relay"] else None
+    still = lifecycle.may_still_run_until(row.type, row.status, row.offers, row.expires_at, relayed, now)
     return Command(
         id=row.id,
         device_id=row.device_id,
@@ -66,6 +75,20 @@ def offer(row: CommandRow, grant_token: str) -> Offer:
         grant_token=grant_token,
         expires_at=iso(row.expires_at),
         seq=row.seq,
+    )
+
+
+def relay_offer(row: CommandRow, grant_token: str, grant_cwt: bytes) -> RelayOffer:
+    """A command as a relay is offered it."""
+    return RelayOffer(
+        id=row.id,
+        type=row.type,
+        params=grant_params(_decode(row.params)),
+        grant_token=grant_token,
+        expires_at=iso(row.expires_at),
+        seq=row.seq,
+        device_id=row.device_id,
+        grant_cwt=b64url(grant_cwt),
     )
 
 

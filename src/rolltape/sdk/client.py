@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from rolltape.clock import Clock, SystemClock
-from rolltape.sdk.calls import accounts, commands, devices, recordings
+from rolltape.sdk.calls import accounts, commands, devices, recordings, relay_tokens
 from rolltape.sdk.errors import SettingsError
 from rolltape.sdk.exchange import Policy, Session
 from rolltape.sdk.resource import (
@@ -166,6 +166,20 @@ class AsyncKeys(AsyncResource):
     revoke = AsyncCall(accounts.revoke_key)
 
 
+class RelayTokens(Resource):
+    """What lets a phone or a gateway carry for an end user's devices."""
+
+    create = Call(relay_tokens.create)
+    revoke = Call(relay_tokens.revoke)
+
+
+class AsyncRelayTokens(AsyncResource):
+    """What lets a phone or a gateway carry for an end user's devices."""
+
+    create = AsyncCall(relay_tokens.create)
+    revoke = AsyncCall(relay_tokens.revoke)
+
+
 class Client:
     """A blocking client; threads may share one.
 
@@ -191,6 +205,7 @@ class Client:
         self.commands = Commands(hands)
         self.end_users = EndUsers(hands)
         self.recordings = Recordings(hands)
+        self.relay_tokens = RelayTokens(hands)
         self.keys = Keys(hands)
 
     def close(self) -> None:
@@ -229,6 +244,7 @@ class AsyncClient:
         self.commands = AsyncCommands(hands)
         self.end_users = AsyncEndUsers(hands)
         self.recordings = AsyncRecordings(hands)
+        self.relay_tokens = AsyncRelayTokens(hands)
         self.keys = AsyncKeys(hands)
 
     async def close(self) -> None:

@@ -3,10 +3,10 @@
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal, Tenant
+from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, Principal, RelayPrincipal, Tenant
 from rolltape.domain.rows import TokenRow
 from rolltape.service.context import Services
-from rolltape.service.credentials import KnownKey, KnownToken
+from rolltape.service.credentials import Known, KnownKey, KnownRelay, KnownToken
 from rolltape.store.inputs import TOKEN_STORY_MS
 from rolltape.wire.ids import fingerprint
 
@@ -37,17 +37,21 @@ async def authenticate(app: Services, bearer: str, now: int) -> Principal:
         known = await _look_up(app, bearer, hash_, at, now)
     if isinstance(known, KnownKey):
         app.credentials.used_keys[known.n] = now
+    elif isinstance(known, KnownRelay):
+        _use_relay(app, known.who, now)
     return known.who
 
 
-async def _look_up(app: Services, bearer: str, hash_: bytes, at: float, now: int) -> KnownKey | KnownToken:
-    known: KnownKey | KnownToken
+async def _look_up(app: Services, bearer: str, hash_: bytes, at: float, now: int) -> Known:
+    known: Known
     if bearer.startswith(_KEY_PREFIXES):
         known = _key(app, hash_, at)
     elif bearer.startswith("dtok_"):
         known = KnownToken(await _device(app, hash_, now), at)
+    elif bearer.startswith("rtok_"):
+        known = KnownRelay(_relay(app, hash_), at)
     else:
-        raise _unauthorized("This is not a credential of this server. Use an API key or a device token.")
+        raise _unauthorized("This is not a credential of this server. Use an API key, a device token or a relay token.")
     app.credentials.keep(hash_, known)
     return known
 
@@ -58,6 +62,30 @@ def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
         raise _unauthorized("This API key is unknown or was revoked. Make another with: rolltape keys create.")
     tenant = Tenant(row.tenant_n, row.project_id, row.mode)
     return KnownKey(row.n, KeyPrincipal(tenant, row.id, frozenset(msgspec.json.decode(row.scopes))), at)
+
+
+def _relay(app: Services, hash_: bytes) -> RelayPrincipal:
+    row = app.store.relay_token_by_hash(hash_)
+    if row is None:
+        raise relay_over()
+    return RelayPrincipal(
+        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        token_n=row.n,
+        end_user_id=row.end_user_id,
+        device_ids=None if row.device_ids is None else frozenset(msgspec.json.decode(row.device_ids, type=list[str])),
+        expires_at=row.expires_at,
+    )
+
+
+def _use_relay(app: Services, who: RelayPrincipal, now: int) -> None:
+    if now >= who.expires_at:
+        raise relay_over()
+    app.credentials.used_relays[who.token_n] = now
+
+
+def relay_over() -> Problem:
+    """401 for a relay token that is none, or no longer."""
+    return _unauthorized("This relay token is unknown, was revoked, or its time is over. Ask your backend for another.")
 
 
 async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
@@ -103,7 +131,7 @@ def principal_of(row: TokenRow) -> DevicePrincipal:
     )
 
 
-def require_bound(who: Principal) -> None:
+def require_bound(who: Direct) -> None:
     """Raises Problem (`token_revoked`) for a device whose binding is over."""
     if isinstance(who, DevicePrincipal) and who.ended:
         raise revoked()

@@ -38,6 +38,7 @@ async def bind_device(app: Services, who: KeyPrincipal, device_id: str, body: Bi
         now,
     )
     app.credentials.forget(device_id)
+    app.wakeups.changed(device_id, body.end_user_id)
     fields = {**views.device_fields(row, now), "device_token": token, "grant_iss": app.vault.iss}
     if sealed is None:
         return BoundDevice(**fields, grant_keys=app.vault.grant_keys())

@@ -1,7 +1,7 @@
 """Commands, as a backend makes, reads, waits for and cancels them."""
 
 from rolltape.domain import lifecycle, views
-from rolltape.domain.principal import KeyPrincipal, Principal
+from rolltape.domain.principal import KeyPrincipal, Speaker
 from rolltape.domain.rows import CommandRow
 from rolltape.service import grants
 from rolltape.service.context import Services
@@ -44,7 +44,7 @@ async def create_command(
     return await view(app, who, created.command, created.device, now), created.replayed
 
 
-async def view(app: Services, who: Principal, row: CommandRow, device: DeviceFacts, now: int) -> Command:
+async def view(app: Services, who: Speaker, row: CommandRow, device: DeviceFacts, now: int) -> Command:
     """The command as this caller may see it."""
     expected = app.store.expected_at(row.device_id) or device.next_contact_at
     return views.command(row, now, grant_token=await grants.shown(app, who, row, device), next_contact_at=expected)

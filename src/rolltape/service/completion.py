@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rolltape.codes import Code, Problem
 from rolltape.domain import recordings as domain
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import KeyPrincipal, Speaker
 from rolltape.domain.recordings import Claim, RecordingRow
 from rolltape.service.recording_access import check_span, find, invalid, read_time
 from rolltape.service.uploads import busy, stored
@@ -21,7 +21,7 @@ DURATION_SLACK_MS = 1000
 
 
 async def complete_upload(
-    app: "Services", who: Principal, recording_id: str, body: UploadComplete, *, now: int
+    app: "Services", who: Speaker, recording_id: str, body: UploadComplete, *, now: int
 ) -> Recording:
     """The recording, uploaded: its bytes hashed and found as claimed. The same claim again is answered the same.
 
@@ -43,7 +43,7 @@ async def complete_upload(
                 "content_sha256": row.content_sha256,
             },
         )
-    return domain.view(row, for_device=isinstance(who, DevicePrincipal))
+    return domain.view(row, for_device=not isinstance(who, KeyPrincipal))
 
 
 def _claim(body: UploadComplete, row: RecordingRow) -> Claim:

@@ -8,7 +8,7 @@ longer: the store then says when one ends.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, RelayPrincipal
 
 BELIEVED_SECONDS = 1.0
 MOST = 100_000
@@ -31,7 +31,20 @@ class KnownToken:
     looked_at: float
 
 
-def _owner(known: KnownKey | KnownToken) -> str:
+@dataclass(frozen=True, slots=True)
+class KnownRelay:
+    """A relay token that was found good."""
+
+    who: RelayPrincipal
+    looked_at: float
+
+
+Known = KnownKey | KnownToken | KnownRelay
+
+
+def _owner(known: Known) -> str:
+    if isinstance(known, KnownRelay):
+        return known.who.end_user_id
     return known.who.key_id if isinstance(known, KnownKey) else known.who.device_id
 
 
@@ -41,11 +54,12 @@ class Credentials:
     def __init__(self, token_seconds: float = BELIEVED_SECONDS) -> None:
         """`token_seconds`: how long the token of a binding that lasts is believed."""
         self._token_seconds = token_seconds
-        self._known: OrderedDict[bytes, KnownKey | KnownToken] = OrderedDict()
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._by_owner: dict[str, set[bytes]] = {}
         self.used_keys: dict[int, int] = {}
+        self.used_relays: dict[int, int] = {}
 
-    def get(self, hash_: bytes, at: float) -> KnownKey | KnownToken | None:
+    def get(self, hash_: bytes, at: float) -> Known | None:
         """What is known of it, if that is fresh."""
         known = self._known.get(hash_)
         if known is None:
@@ -54,7 +68,7 @@ class Credentials:
         believed = self._token_seconds if lasting else BELIEVED_SECONDS
         return known if at - known.looked_at < believed else None
 
-    def keep(self, hash_: bytes, known: KnownKey | KnownToken) -> None:
+    def keep(self, hash_: bytes, known: Known) -> None:
         """Remembers it."""
         self._known[hash_] = known
         self._known.move_to_end(hash_)
@@ -63,7 +77,7 @@ class Credentials:
             self._drop(next(iter(self._known)))
 
     def forget(self, owner: str) -> None:
-        """What is known of the credentials of that key or device (by id) is no longer so."""
+        """What is known of the credentials of that key, device or end user (by id) is no longer so."""
         for hash_ in tuple(self._by_owner.get(owner, ())):
             self._drop(hash_)
 

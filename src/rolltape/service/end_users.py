@@ -45,5 +45,6 @@ async def delete_end_user(app: Services, who: KeyPrincipal, end_user_id: str, *,
     devices, closed = await app.store.delete_end_user(who.tenant.n, end_user_id, now)
     for device_id in devices:
         app.credentials.forget(device_id)
-    app.wakeups.changed(*devices, *closed)
+    app.credentials.forget(end_user_id)
+    app.wakeups.changed(end_user_id, *devices, *closed)
     await recordings.sweep_deleted_bytes(app)

@@ -3,10 +3,11 @@
 import msgspec
 
 from rolltape.domain import lifecycle, views
-from rolltape.domain.principal import KeyPrincipal, Principal
+from rolltape.domain.principal import KeyPrincipal, Speaker
 from rolltape.domain.rows import CommandRow
 from rolltape.service.context import Services
 from rolltape.store.inputs import DeviceFacts
+from rolltape.wire import cwt
 from rolltape.wire.claims import Claims
 from rolltape.wire.grant import sign
 from rolltape.wire.keys import Alg, HmacKey, Signer
@@ -52,12 +53,18 @@ async def mint(app: Services, row: CommandRow, alg: Alg, held: tuple[str, ...]) 
     return sign(claims_of(app, row), await signer_of(app, row.device_id, row.generation, alg, held))
 
 
-def may_see(who: Principal) -> bool:
+def mint_for_relay(app: Services, row: CommandRow, signer: Signer, until: int) -> tuple[str, bytes]:
+    """The same grant in both encodings, but good only until `until` (ms, whole seconds), where that comes first."""
+    claims = msgspec.structs.replace(claims_of(app, row), exp=min(row.expires_at, until) // 1000)
+    return sign(claims, signer), cwt.sign(claims, signer)
+
+
+def may_see(who: Speaker) -> bool:
     """Reading is not the power to act: only a key that may write commands sees their grants."""
     return isinstance(who, KeyPrincipal) and "devices:write" in who.scopes
 
 
-async def shown(app: Services, who: Principal, row: CommandRow, device: DeviceFacts) -> str | None:
+async def shown(app: Services, who: Speaker, row: CommandRow, device: DeviceFacts) -> str | None:
     """The grant token as this caller may see it: None once the command is terminal, or without `devices:write`."""
     if not lifecycle.is_open(row.status) or not may_see(who):
         return None

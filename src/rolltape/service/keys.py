@@ -64,10 +64,13 @@ async def list_keys(app: Services, who: KeyPrincipal, *, limit: int, cursor: str
 
 
 async def note_use(app: Services) -> None:
-    """Writes when keys were last used."""
+    """Writes when keys and relay tokens were last used."""
     used, app.credentials.used_keys = app.credentials.used_keys, {}
     if used:
         await app.store.touch_keys(used)
+    relays, app.credentials.used_relays = app.credentials.used_relays, {}
+    if relays:
+        await app.store.touch_relay_tokens(relays)
 
 
 async def revoke_key(app: Services, who: KeyPrincipal, key_id: str, *, now: int) -> None:

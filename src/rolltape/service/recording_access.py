@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import KeyPrincipal, RelayedDevice, Speaker
 from rolltape.domain.recordings import RecordingRow
 from rolltape.wire import times
 
@@ -30,14 +30,23 @@ def check_span(started_at: int, ended_at: int | None) -> None:
         raise invalid("ended_at", "The recording would end before it began: `ended_at` is earlier than `started_at`.")
 
 
-async def find(app: "Services", who: Principal, recording_id: str) -> RecordingRow:
+async def find(app: "Services", who: Speaker, recording_id: str) -> RecordingRow:
     """The recording, if this caller may know it. Raises Problem: not_found.
 
-    A device sees its own; with a token whose binding is over, only those that began under that binding.
+    A device sees its own; with a token whose binding is over, only those that began under that binding. A relay sees
+    those that began while the device was its end user's.
     """
     row = await app.store.get_recording(who.tenant.n, recording_id)
-    if isinstance(who, DevicePrincipal) and (
-        row.device_id != who.device_id or (who.ended and row.generation != who.generation)
-    ):
+    if not _is_theirs(who, row):
         raise Problem(Code.NOT_FOUND, "There is no such recording of this device, or of this token's binding.")
     return row
+
+
+def _is_theirs(who: Speaker, row: RecordingRow) -> bool:
+    if isinstance(who, KeyPrincipal):
+        return True
+    if row.device_id != who.device_id:
+        return False
+    if isinstance(who, RelayedDevice):
+        return row.generation in who.generations
+    return not who.ended or row.generation == who.generation

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import Principal
+from rolltape.domain.principal import Speaker
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service import signed_urls
 from rolltape.service.downloads import incomplete
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def upload_url(
-    app: "Services", who: Principal, recording_id: str, body: UploadUrlRequest, *, base_url: str, now: int
+    app: "Services", who: Speaker, recording_id: str, body: UploadUrlRequest, *, base_url: str, now: int
 ) -> UploadUrl:
     """Where to send the bytes; asked again before completion: the same media, the bytes kept, a fresh URL.
 
@@ -82,7 +82,7 @@ def _check_change(row: RecordingRow, held: Held, body: UploadUrlRequest) -> None
         )
 
 
-async def download_url(app: "Services", who: Principal, recording_id: str, *, base_url: str, now: int) -> DownloadUrl:
+async def download_url(app: "Services", who: Speaker, recording_id: str, *, base_url: str, now: int) -> DownloadUrl:
     """Where the bytes are, for an hour. Raises Problem: not_found, upload_incomplete."""
     row = await find(app, who, recording_id)
     if row.status != "uploaded" or row.media_id is None or row.content_type is None or row.file_size_bytes is None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from rolltape.domain import recordings as domain
-from rolltape.domain.principal import DevicePrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, RelayedDevice, Speaker
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service.completion import complete_upload
 from rolltape.service.paging import page
@@ -35,9 +35,7 @@ SWEEP = 100
 """How many deleted recordings' bytes are looked after in one go."""
 
 
-async def create_recording(
-    app: "Services", who: Principal, body: CreateRecording, *, now: int
-) -> tuple[Recording, bool]:
+async def create_recording(app: "Services", who: Speaker, body: CreateRecording, *, now: int) -> tuple[Recording, bool]:
     """The recording, and whether it is new. The same id again by the same owner: as it is.
 
     Raises Problem: invalid_request, not_found, id_conflict.
@@ -46,11 +44,11 @@ async def create_recording(
     return _view(who, created.recording), not created.existed
 
 
-def _new(who: Principal, body: CreateRecording, now: int) -> NewRecording:
+def _new(who: Speaker, body: CreateRecording, now: int) -> NewRecording:
     started_at = _started_at(body)
     ended_at = read_time("ended_at", body.ended_at)
     check_span(started_at, ended_at)
-    device = who if isinstance(who, DevicePrincipal) else None
+    device = None if isinstance(who, KeyPrincipal) else who
     if device is not None and body.device_id not in (None, "me", device.device_id):
         raise invalid("device_id", "A device creates recordings of its own only. Leave `device_id` out.")
     return NewRecording(
@@ -59,7 +57,7 @@ def _new(who: Principal, body: CreateRecording, now: int) -> NewRecording:
         project_id=who.tenant.project_id,
         by_device=device.device_id if device else None,
         token_generation=device.generation if device else 0,
-        token_ended=device.ended if device else False,
+        token_ended=_is_confined(device),
         device_id=None if device else body.device_id,
         end_user_id=body.end_user_id,
         command_id=body.command_id,
@@ -73,6 +71,11 @@ def _new(who: Principal, body: CreateRecording, now: int) -> NewRecording:
     )
 
 
+def _is_confined(device: DevicePrincipal | RelayedDevice | None) -> bool:
+    """Whether the caller may speak of one binding alone: a relay knows its own end user's only."""
+    return isinstance(device, RelayedDevice) or (device is not None and device.ended)
+
+
 def _started_at(body: CreateRecording) -> int:
     started, recorded = read_time("started_at", body.started_at), read_time("recorded_at", body.recorded_at)
     if started is not None and recorded is not None and started != recorded:
@@ -83,18 +86,18 @@ def _started_at(body: CreateRecording) -> int:
     return begun
 
 
-def _view(who: Principal, row: RecordingRow) -> Recording:
-    return domain.view(row, for_device=isinstance(who, DevicePrincipal))
+def _view(who: Speaker, row: RecordingRow) -> Recording:
+    return domain.view(row, for_device=not isinstance(who, KeyPrincipal))
 
 
-async def get_recording(app: "Services", who: Principal, recording_id: str, *, now: int) -> Recording:
+async def get_recording(app: "Services", who: Speaker, recording_id: str, *, now: int) -> Recording:
     """One recording. Raises Problem: not_found."""
     return _view(who, await find(app, who, recording_id))
 
 
 async def list_recordings(
     app: "Services",
-    who: Principal,
+    who: Speaker,
     *,
     device_id: str | None,
     end_user_id: str | None,
@@ -112,7 +115,7 @@ async def list_recordings(
     return page(app, rows, limit, filters, domain.view)
 
 
-async def delete_recording(app: "Services", who: Principal, recording_id: str, *, now: int) -> None:
+async def delete_recording(app: "Services", who: Speaker, recording_id: str, *, now: int) -> None:
     """Deletes the recording and its bytes. Raises Problem: not_found."""
     media_id = await app.store.delete_recording(who.tenant.n, recording_id, now)
     if media_id is not None:

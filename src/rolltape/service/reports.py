@@ -7,7 +7,7 @@ import msgspec
 from rolltape.codes import Code, Failure, Problem
 from rolltape.domain import views
 from rolltape.domain.lifecycle import Word
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, RelayedDevice, Speaker
 from rolltape.domain.rows import CommandRow
 from rolltape.service import presence
 from rolltape.service.context import Services
@@ -19,32 +19,34 @@ from rolltape.wire.command import Command, Evidence, Go, Report, Route
 R = TypeVar("R", bound=Route | None)
 
 
-def evidence_of(who: Principal) -> Evidence:
-    """How good this caller's word is: a device's own, or that of a backend that relays."""
+def evidence_of(who: Speaker) -> Evidence:
+    """How good this caller's word is: a device's own, signed or not, or that of somebody who relays."""
+    if isinstance(who, RelayedDevice):
+        return who.evidence
     return "device" if isinstance(who, DevicePrincipal) else "relay"
 
 
-def route_of(who: Principal, route: R) -> R | Route:
-    """By which route this caller speaks: a backend that speaks for a device is a relay, whichever call it uses."""
+def route_of(who: Speaker, route: R) -> R | Route:
+    """By which route this caller speaks: whoever speaks for a device is a relay, whichever call it uses."""
     return route if isinstance(who, DevicePrincipal) else "relay"
 
 
-def generation_of(who: Principal) -> int | None:
-    """A token speaks for its own binding alone; a key for any."""
-    return who.generation if isinstance(who, DevicePrincipal) else None
+def generation_of(who: Speaker) -> int | None:
+    """A device, also through a relay, speaks for one binding alone; a key for any."""
+    return None if isinstance(who, KeyPrincipal) else who.generation
 
 
-def check_device(app: Services, who: Principal, device_id: str) -> None:
+def check_device(app: Services, who: Speaker, device_id: str) -> None:
     """A key reaches the devices of its tenant that aren't deleted; a token is its device. Raises Problem: not_found."""
     if isinstance(who, KeyPrincipal):
         app.store.device_facts(who.tenant.n, device_id)
 
 
 async def acknowledge(
-    app: Services, who: Principal, device_id: str, command_id: str, *, now: int, route: Route | None = None
+    app: Services, who: Speaker, device_id: str, command_id: str, *, now: int, route: Route | None = None
 ) -> Go:
     """Go. `route`: by which it came, None for a call of its own. Raises Problem: not_found, command_no_go."""
-    if isinstance(who, DevicePrincipal) and who.ended:
+    if not isinstance(who, KeyPrincipal) and who.ended:
         await _refuse_ended(app, who, command_id, now)
     check_device(app, who, device_id)
     presence.touch(app, who, now)
@@ -54,7 +56,7 @@ async def acknowledge(
     return Go(go=True, status=row.status)
 
 
-async def _refuse_ended(app: Services, who: DevicePrincipal, command_id: str, now: int) -> None:
+async def _refuse_ended(app: Services, who: DevicePrincipal | RelayedDevice, command_id: str, now: int) -> None:
     row = await app.store.command_of_generation(who.tenant.n, who.device_id, command_id, who.generation, now)
     raise Problem(
         Code.COMMAND_NO_GO,
@@ -63,7 +65,7 @@ async def _refuse_ended(app: Services, who: DevicePrincipal, command_id: str, no
     )
 
 
-async def report(app: Services, who: Principal, device_id: str, command_id: str, body: Report, *, now: int) -> Command:
+async def report(app: Services, who: Speaker, device_id: str, command_id: str, body: Report, *, now: int) -> Command:
     """The command after the device's word has landed. Raises Problem: invalid_request, not_found, result_conflict."""
     reported = await land(app, who, device_id, command_id, body, now)
     if reported.outcome == "conflict":
@@ -82,7 +84,7 @@ def conflict(row: CommandRow) -> Problem:
 
 async def land(
     app: Services,
-    who: Principal,
+    who: Speaker,
     device_id: str,
     command_id: str,
     body: Report,
@@ -137,8 +139,8 @@ def _recording_in(body: Report) -> tuple[str | None, int | None]:
     return (recording_id if isinstance(recording_id, str) else None), began
 
 
-def without_metadata(command: Command, who: Principal) -> Command:
-    """A device never sees the backend's metadata."""
-    if not isinstance(who, DevicePrincipal):
+def without_metadata(command: Command, who: Speaker) -> Command:
+    """A device never sees the backend's metadata, nor does a relay."""
+    if isinstance(who, KeyPrincipal):
         return command
     return msgspec.structs.replace(command, params=views.grant_params(command.params))

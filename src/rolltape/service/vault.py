@@ -30,6 +30,7 @@ from rolltape.wire.keys import Ed25519Signer, b64url, ed25519_kid, jwk, un_b64ur
 KEY_BYTES = 32
 _NONCE = 12
 _TAG = 12
+_NUMBER = 8
 _INFO = b"rolltape/v1/"
 
 
@@ -154,25 +155,36 @@ class Vault:
 
     def make_cursor(self, n: int, filters: tuple[object, ...]) -> str:
         """An opaque, URL-safe cursor: where a list goes on, good for the same filters alone."""
-        body = n.to_bytes(8, "big")
+        return self.make_mark((n,), filters)
+
+    def make_mark(self, numbers: tuple[int, ...], filters: tuple[object, ...]) -> str:
+        """The same for several numbers."""
+        body = b"".join(n.to_bytes(_NUMBER, "big") for n in numbers)
         return b64url(body + self._cursor_tag(body, filters))
 
     def open_cursor(self, cursor: str | None, filters: tuple[object, ...], first: int = FIRST) -> int:
         """The position in a cursor, `first` without one. Raises Problem: invalid_request."""
         if cursor is None:
             return first
-        try:
-            data = un_b64url(cursor)
-        except ValueError:
-            data = b""
-        body, tag = data[:8], data[8:]
-        if len(data) != 8 + _TAG or not hmac.compare_digest(tag, self._cursor_tag(body, filters)):
+        numbers = self.open_mark(cursor, 1, filters)
+        if numbers is None:
             raise Problem(
                 Code.INVALID_REQUEST,
                 "The cursor is not one of this list. Use next_cursor as it was given, with the same filters.",
                 param="cursor",
             )
-        return int.from_bytes(body, "big")
+        return numbers[0]
+
+    def open_mark(self, text: str, count: int, filters: tuple[object, ...]) -> tuple[int, ...] | None:
+        """The numbers that `make_mark` was given with the same filters; None for any other text."""
+        try:
+            data = un_b64url(text)
+        except ValueError:
+            return None
+        body, tag = data[:-_TAG], data[-_TAG:]
+        if len(body) != count * _NUMBER or not hmac.compare_digest(tag, self._cursor_tag(body, filters)):
+            return None
+        return tuple(int.from_bytes(body[at : at + _NUMBER], "big") for at in range(0, len(body), _NUMBER))
 
     def _cursor_tag(self, body: bytes, filters: tuple[object, ...]) -> bytes:
         bound = body + hashlib.sha256(msgspec.json.encode(filters)).digest()

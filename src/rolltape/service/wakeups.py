@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Wakeups:
-    """Signals by topic (a command's or a device's id), all on one event loop."""
+    """Signals by topic (a command's, a device's or an end user's id), all on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
@@ -20,17 +20,19 @@ class Wakeups:
         self._listeners.append(listener)
 
     @contextmanager
-    def signal(self, topic: str) -> Iterator[asyncio.Event]:
-        """A signal that is set when somebody says that the topic has changed."""
+    def signal(self, *topics: str) -> Iterator[asyncio.Event]:
+        """A signal that is set when somebody says that one of the topics has changed."""
         event = asyncio.Event()
-        self._waiting.setdefault(topic, set()).add(event)
+        for topic in topics:
+            self._waiting.setdefault(topic, set()).add(event)
         try:
             yield event
         finally:
-            waiting = self._waiting[topic]
-            waiting.discard(event)
-            if not waiting:
-                del self._waiting[topic]
+            for topic in topics:
+                waiting = self._waiting.get(topic, set())
+                waiting.discard(event)
+                if not waiting:
+                    self._waiting.pop(topic, None)
 
     def changed(self, *topics: str) -> None:
         """Wakes all who wait for any of these."""

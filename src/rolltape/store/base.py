@@ -37,6 +37,7 @@ from rolltape.store.inputs import (
     StateDelta,
 )
 from rolltape.store.recordings import RecordingStore
+from rolltape.store.relays import RelayStore
 from rolltape.wire.command import Evidence, Route, Status
 
 
@@ -127,11 +128,13 @@ class CommandStore(Protocol):
         limit: int,
         now: int,
         but: tuple[str, ...] = (),
+        grants_until: int | None = None,
     ) -> tuple[list[CommandRow], bool]:
         """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
         With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
-        are left out.
+        are left out. `grants_until` is when the grants end that a relay gets for them (ms), where they don't last until
+        `expires_at`: the greatest is kept as `relay_grants_until`.
         """
         ...
 
@@ -304,7 +307,7 @@ class AccountStore(Protocol):
         ...
 
 
-class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, Protocol):
+class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, RelayStore, Protocol):
     """All of it, and its life."""
 
     async def gauges(self, now: int) -> dict[str, int]:

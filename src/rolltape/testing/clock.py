@@ -53,9 +53,9 @@ class ManualClock:
     async def wait(self, awaitable: Awaitable[T], seconds: float) -> T | None:
         wanted = asyncio.ensure_future(awaitable)
         timer = asyncio.ensure_future(self.sleep(seconds))
-        await asyncio.wait({wanted, timer}, return_when=asyncio.FIRST_COMPLETED)
-        timer.cancel()
-        if wanted.done():
-            return wanted.result()
-        wanted.cancel()
-        return None
+        try:
+            await asyncio.wait({wanted, timer}, return_when=asyncio.FIRST_COMPLETED)
+            return wanted.result() if wanted.done() else None
+        finally:  # also where the waiting itself is cancelled
+            timer.cancel()
+            wanted.cancel()

@@ -46,7 +46,7 @@ class _Walk:
 
     def envelope(self, payload: Mapping[int, Any]) -> Iterator[Piece]:
         mac = self._data[0] == 0xD1
-        yield self._piece(1, "the tag", "17: COSE_Mac0" if mac else "18: COSE_Sign1")
+        yield self._piece(1, "the tag", "17, COSE_Mac0" if mac else "18, COSE_Sign1")
         yield self._piece(1, "the envelope", "an array of 4")
         yield from self._value("protected header", _HEADER)
         yield from self._value("unprotected header", {})

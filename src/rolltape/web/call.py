@@ -1,10 +1,10 @@
 """One request on its way through: what a handler is given, and what it answers."""
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, Principal, RelayPrincipal
 
 if TYPE_CHECKING:
     from rolltape.service.context import Services
@@ -26,7 +26,7 @@ class ClientGone(Exception):
 
 
 class Call(Generic[B, Q]):
-    """A request that was let in: who calls, the ids in its path, its query and body, and the time it came (ms)."""
+    """A request that was let in: who calls, the ids in its path, its query and body (also raw), and when (ms)."""
 
     __slots__ = (
         "app",
@@ -36,6 +36,7 @@ class Call(Generic[B, Q]):
         "now",
         "path",
         "query",
+        "raw",
         "receive",
         "request_id",
         "scope",
@@ -53,6 +54,7 @@ class Call(Generic[B, Q]):
     now: int
     who: Principal | None
     limits: tuple[Header, ...]
+    raw: bytes
     body: B
     query: Q
 
@@ -67,11 +69,18 @@ class Call(Generic[B, Q]):
         self.request_id = request_id
         self.who = None
         self.limits = ()
+        self.raw = b""
 
     @property
-    def caller(self) -> Principal:
-        """Who calls an operation that isn't public."""
-        assert self.who is not None
+    def caller(self) -> Direct:
+        """Who calls an operation of the backend's or the device's plane."""
+        assert isinstance(self.who, KeyPrincipal | DevicePrincipal)
+        return self.who
+
+    @property
+    def relay(self) -> RelayPrincipal:
+        """Who calls an operation that only relays may call."""
+        assert isinstance(self.who, RelayPrincipal)
         return self.who
 
     @property
@@ -133,5 +142,19 @@ class Reply:
         self.content_type = content_type
 
 
+class Stream:
+    """An answer that goes on piece by piece until its work is done, the client is gone, or the server drains.
+
+    `name` is whose it is: of one name so many are open at most, and a further one ends the oldest.
+    """
+
+    __slots__ = ("content_type", "name", "pieces")
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], name: str, content_type: bytes) -> None:
+        self.pieces = pieces
+        self.name = name
+        self.content_type = content_type
+
+
 Handler = Callable[[Call[Any, Any]], Awaitable[object]]
-"""A handler answers a struct (sent with the operation's first status), None where that is 204, or a `Reply`."""
+"""A handler answers a struct (sent with the operation's first status), None (then 204), a `Reply` or a `Stream`."""

@@ -14,6 +14,7 @@ from rolltape.wire.common import ErrorAnswer
 
 KEY_SCHEME: Final = "apiKey"
 DEVICE_SCHEME: Final = "deviceToken"
+RELAY_SCHEME: Final = "relayToken"
 _TITLES: Final = {
     400: "The request is wrong",
     401: "The credential is missing, unknown or revoked",
@@ -35,14 +36,19 @@ _SCHEMES: Final = {
         "description": "An API key of the backend: sk_live_…, sk_test_…, rk_live_… or rk_test_…",
     },
     DEVICE_SCHEME: {"type": "http", "scheme": "bearer", "description": "A device token: dtok_…, handed out at bind"},
+    RELAY_SCHEME: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A relay token: rtok_…, made by the backend for one end user's devices",
+    },
 }
 _INTRO: Final = """The command plane for voice recorders.
 
 Every answer has `X-Request-Id`. Every error has the shape of `ErrorAnswer`; its `code` is one of those listed with the
 operation, its `message` says what to do next. A path that isn't listed: 404 `not_found`. A method that isn't: 405
-`method_not_allowed`, with `Allow`; HEAD goes wherever GET does, except on the poll.
+`method_not_allowed`, with `Allow`; HEAD goes wherever GET does, except on polls and streams.
 
-On device paths unknown fields and query parameters are ignored; elsewhere they are errors."""
+On device and relay paths unknown fields and query parameters are ignored; elsewhere they are errors."""
 _REQUEST_ID: Final = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 _LIMITED: Final = {
     name: {"$ref": f"#/components/headers/{name}"}
@@ -139,6 +145,8 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
         options.append({KEY_SCHEME: [operation.scope]})
     if operation.device:
         options.append({DEVICE_SCHEME: []})
+    if operation.relay:
+        options.append({RELAY_SCHEME: []})
     return options
 
 

@@ -80,9 +80,10 @@ class HeaderParam:
 class Operation:
     """An operation.
 
-    `scope`: what an API key needs; None: no API key may call it. `device`: a device token may. Neither: public.
+    `scope`: what an API key needs; None: no API key may call it. `device`: a device token may.
+    `relay`: a relay token may, and nobody else. None of them: public.
     `signed`: the URL itself is the credential. `me`: the path names a device by its id, or by `me` with its own token.
-    `lenient`: a device path, where unknown fields and query parameters are ignored, whatever the credential.
+    `lenient`: a device or relay path, where unknown fields and query parameters are ignored, whatever the credential.
     `ended_token`: also with a token whose binding is over. `poll`: has a rate limit of its own, and no HEAD.
     `answers`: status to type (a tuple: any of them; None: no body), the usual one first.
     `errors`: the codes beyond those that every operation of its kind may answer.
@@ -101,6 +102,7 @@ class Operation:
     description: str = ""
     scope: Scope | None = None
     device: bool = False
+    relay: bool = False
     me: bool = False
     lenient: bool = False
     ended_token: bool = False
@@ -118,7 +120,7 @@ class Operation:
     @property
     def public(self) -> bool:
         """Whether it needs no credential."""
-        return self.scope is None and not self.device
+        return self.scope is None and not self.device and not self.relay
 
     @property
     def params(self) -> tuple[str, ...]:

@@ -81,6 +81,23 @@ class EndUsersQuery(PageQuery, kw_only=True, frozen=True):
     external_id: Filter | None = None
 
 
+class EndUserQuery(Struct, kw_only=True, frozen=True):
+    """Whose."""
+
+    end_user_id: EndUserIdFilter
+
+
+class RelayCommandsQuery(Struct, kw_only=True, frozen=True):
+    """A relay's poll."""
+
+    wait: Annotated[
+        Wait, Meta(description="Hold the answer until there is something to tell, or so many seconds have gone by")
+    ] = 0
+    cursor: Annotated[str, Meta(min_length=1, max_length=512, description="`cursor` of the answer before")] | None = (
+        None
+    )
+
+
 class RecordingsQuery(PageQuery, kw_only=True, frozen=True):
     """Recordings: all filters must hold."""
 

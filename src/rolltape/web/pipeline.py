@@ -6,16 +6,18 @@ once for each operation. The first refusal (`Problem`) ends it.
 
 import asyncio
 import re
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import msgspec
 
 from rolltape.codes import Code, Problem
-from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal
+from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Principal, RelayPrincipal
 from rolltape.service import presence
-from rolltape.service.auth import authenticate, revoked
+from rolltape.service.auth import authenticate
+from rolltape.web.admission import admit
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
-from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send
+from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
 from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
@@ -27,6 +29,8 @@ _ASKED_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _NO_SNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
 _encode = msgspec.json.Encoder().encode
+SEND_SECONDS = 30
+"""How long a piece of a stream waits for its reader."""
 
 
 def request_id_of(scope: Scope, now: int) -> str:
@@ -86,7 +90,10 @@ class Endpoint:
             log_unexpected(error, self.operation.name, request_id)
             await send_problem(send, INTERNAL, request_id, call.limits)
         else:
-            await send_whole(send, status, headers, body)
+            if type(result) is Stream:
+                await self._stream(result, call, send, headers)
+            else:
+                await send_whole(send, status, headers, body)
         self._shared.requests[self.operation.name, status] += 1
 
     async def _answer(self, call: Call[Any, Any]) -> object:
@@ -102,6 +109,7 @@ class Endpoint:
             data = await read_body(call, self.operation.body_limit)
             if data:
                 check_content_type(call.headers.get(b"content-type"))
+            call.raw = data
             call.body = self._body.decode(data)
         return await self._handler(call)
 
@@ -137,12 +145,9 @@ class Endpoint:
             raise refused
 
     def _admit(self, call: Call[Any, Any], who: Principal) -> None:
-        if isinstance(who, KeyPrincipal):
-            _admit_key(self.operation, who)
-        else:
-            _admit_device(self.operation, who)
-            if not self.operation.me:  # those that name the device note it themselves
-                presence.touch(call.app, who, call.now)
+        admit(self.operation, who)
+        if isinstance(who, DevicePrincipal) and not self.operation.me:  # those that name the device note it themselves
+            presence.touch(call.app, who, call.now)
         if self.operation.me:
             call.path["device_id"] = _own_device(who, call.path["device_id"])
         if self._has_ids:
@@ -156,14 +161,47 @@ class Endpoint:
         headers = [(b"x-request-id", call.request_id.encode("ascii")), _NO_STORE, _NO_SNIFF, *call.limits]
         if type(result) is Reply:
             headers += result.headers
+        elif type(result) is Stream:
+            content_type, value = result.content_type, b""
         if value is None:
             return status, headers, b""
         headers.append((b"content-type", content_type))
         return status, headers, value if isinstance(value, bytes) else _encode(value)
 
+    async def _stream(self, stream: Stream, call: Call[Any, Any], send: Send, headers: list[Header]) -> None:
+        headers.append((b"x-accel-buffering", b"no"))
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        try:
+            await self._shared.holds.hold_poll(call, stream.name, _pump(stream, send))
+        except (ClientGone, TimeoutError):
+            return  # nobody reads any more: to return in the middle closes the connection
+        except Problem:
+            pass  # what it needs isn't there at the moment: the client comes back, and hears of it then
+        except Exception as error:
+            log_unexpected(error, self.operation.name, call.request_id)
+        with suppress(TimeoutError):
+            await _send_piece(send, b"", more=False)
 
-def bucket_of(who: DevicePrincipal) -> str:
-    """Whose rate a device's calls count in. A refreshed token brings no fresh burst."""
+
+async def _pump(stream: Stream, send: Send) -> None:
+    async with aclosing(stream.pieces) as pieces:
+        async for piece in pieces:
+            await _send_piece(send, piece, more=True)
+
+
+async def _send_piece(send: Send, piece: bytes, *, more: bool) -> None:
+    """TimeoutError where a reader has its buffers full and doesn't read on."""
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+def bucket_of(who: DevicePrincipal | RelayPrincipal) -> str:
+    """Whose requests are counted together.
+
+    A device's by binding: a refreshed token brings no fresh burst, and an ended one takes nothing from the next.
+    """
+    if isinstance(who, RelayPrincipal):
+        return f"relay {who.token_n}"
     return f"{who.device_id}/{who.generation}"
 
 
@@ -192,13 +230,15 @@ def bearer(call: Call[Any, Any]) -> str:
     value = call.headers.get(b"authorization")
     if value is None:
         raise Problem(
-            Code.UNAUTHORIZED, "No credential. Send the header `Authorization: Bearer <API key or device token>`."
+            Code.UNAUTHORIZED,
+            "No credential. Send `Authorization: Bearer <API key, device token or relay token>`.",
         )
     scheme, _, credential = value.partition(b" ")
     credential = credential.strip()
     if scheme.lower() != b"bearer" or not credential or not credential.isascii() or len(credential) > 512:
         raise Problem(
-            Code.UNAUTHORIZED, "The Authorization header isn't `Bearer <API key or device token>`. Correct it."
+            Code.UNAUTHORIZED,
+            "Authorization isn't `Bearer <API key, device token or relay token>`. Correct it.",
         )
     return credential.decode("ascii")
 
@@ -218,32 +258,6 @@ def not_found(param: str) -> Problem:
         f"This project has no such {what}. Check the id: it looks like `{PATH_PARAMS[param][0]}_…`.",
         param=param,
     )
-
-
-def _admit_key(operation: Operation, who: KeyPrincipal) -> None:
-    if operation.scope is None:
-        raise Problem(
-            Code.FORBIDDEN,
-            "Only a device may do this, with its own device token. Call it from the device.",
-            details={"needed": "device_token"},
-        )
-    if operation.scope not in who.scopes:
-        raise Problem(
-            Code.FORBIDDEN,
-            f"This API key lacks the scope `{operation.scope}`. Use one that has it.",
-            details={"needed": operation.scope},
-        )
-
-
-def _admit_device(operation: Operation, who: DevicePrincipal) -> None:
-    if who.ended and not operation.ended_token:
-        raise revoked()
-    if not operation.device:
-        raise Problem(
-            Code.FORBIDDEN,
-            f"A device token can't do this: it needs an API key with the scope `{operation.scope}`.",
-            details={"needed": operation.scope},
-        )
 
 
 def _own_device(who: Principal, text: str) -> str:

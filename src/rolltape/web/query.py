@@ -60,7 +60,7 @@ Reader = Callable[[str, str], object]
 
 
 class QueryDecoder(Generic[T]):
-    """Decodes the query string of one operation. The struct has a default for every field."""
+    """Decodes the query string of one operation."""
 
     def __init__(self, type_: type[T], *, lenient: bool) -> None:
         info = type_info(type_)
@@ -68,11 +68,11 @@ class QueryDecoder(Generic[T]):
         self._type = type_
         self._lenient = lenient
         self._readers = {field.encode_name: _reader(field.type) for field in info.fields}
-        self._empty = type_()
+        self._empty = None if any(field.required for field in info.fields) else type_()
 
     def decode(self, query_string: bytes) -> T:
         """`Problem`, naming the parameter, when it is wrong."""
-        if not query_string:
+        if not query_string and self._empty is not None:
             return self._empty
         values: dict[str, Any] = {}
         unknown: dict[str, None] = {}

@@ -10,6 +10,7 @@ from rolltape.wire.command import CreateCommand, ReportItem, StartParams
 from rolltape.wire.common import ErrorBody
 from rolltape.wire.heartbeat import Heartbeat
 from rolltape.wire.ids import ID_PATTERN
+from rolltape.wire.relay import RelayHeartbeat, RelayOffer, RelayRevoked
 
 _TEMPLATE = "#/components/schemas/{name}"
 
@@ -20,7 +21,7 @@ class Schemas:
     def __init__(self, types: list[Any]) -> None:
         self._types = list({repr(kind): kind for kind in types}.values())
         found, components = msgspec.json.schema_components(
-            [*self._types, ReportItem, StartParams], ref_template=_TEMPLATE
+            [*self._types, ReportItem, StartParams, RelayOffer, RelayRevoked], ref_template=_TEMPLATE
         )
         self._found = {repr(kind): schema for kind, schema in zip(self._types, found, strict=False)}
         self.components = {
@@ -46,8 +47,10 @@ class Schemas:
 
     def _patch(self) -> None:
         """What the types can't say: the items of a heartbeat, the params of a start, the list of all codes."""
-        heartbeat = self.components.get(Heartbeat.__name__)
-        if heartbeat:
+        for kind in (Heartbeat, RelayHeartbeat):
+            heartbeat = self.components.get(kind.__name__)
+            if heartbeat is None:
+                continue
             _items(heartbeat, "acks", {"type": "string", "pattern": ID_PATTERN.format(prefix="cmd")})
             _items(heartbeat, "results", {"$ref": _TEMPLATE.format(name=ReportItem.__name__)})
         create = self.components.get(CreateCommand.__name__)

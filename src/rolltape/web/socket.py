@@ -22,6 +22,11 @@ class ChannelProtocol(WebSocketsSansIOProtocol):
             scope: Any = self.scope
             scope["extensions"][_EXTENSION] = {"abort": self.transport.abort, "forget": self.forget_handshake}
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # uvicorn would log each refusal as an application that forgot to answer
+
     def forget_handshake(self) -> None:
         """Lets go of what the handshake was made of: a channel lives for days, and there are thousands."""
         kept: Any = self

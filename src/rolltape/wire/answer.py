@@ -14,7 +14,7 @@ import msgspec
 
 from rolltape.wire import cbor, cose
 from rolltape.wire.command import Status
-from rolltape.wire.cwt import AUD, CTI, ISS, iss_bytes, iss_text, number
+from rolltape.wire.cwt import AUD, CTI, ISS, count, iss_bytes, iss_text, number
 from rolltape.wire.ids import pack, unpack
 from rolltape.wire.keys import Signer, Verifier
 
@@ -69,15 +69,29 @@ def read(data: bytes, keys: Mapping[str, Verifier]) -> Answer:
     """An answer that one of `keys` signed. ValueError for any other; whose nonce it answers is the caller's to ask."""
     try:
         return _answer(cbor.decode(cose.opened(data, keys), cose.MAX_BYTES))
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"not an answer: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"not an answer: without {error}") from None
+
+
+def authenticate(data: bytes, keys: Mapping[str, Verifier], *, iss: str, aud: str, nonce: bytes) -> Answer:
+    """An answer that one of `keys` signed, of this deployment to this device and this nonce. ValueError for any other.
+
+    How long a nonce is good (NONCE_SECONDS), and whether `gen` is the device's own, is the caller's to ask.
+    """
+    answer = read(data, keys)
+    if answer.iss != iss:
+        raise ValueError("the answer is another deployment's")
+    if answer.aud != aud:
+        raise ValueError("the answer is for another device")
+    if answer.nonce != nonce:
+        raise ValueError("the answer is to another nonce")
+    return answer
 
 
 def _answer(said: Any) -> Answer:
     if type(said) is not dict or type(said[ANSWER]) is not list:
         raise ValueError("not an answer")
-    facts = (said[ANSWER] + [None] * _FIELDS)[:_FIELDS]
-    now, gen, go, seq_floor, status, recording, sha256 = facts
+    now, gen, go, seq_floor, status, recording, sha256 = (said[ANSWER] + [None] * _FIELDS)[:_FIELDS]
     nonce = said[NONCE]
     if type(nonce) is not bytes or len(nonce) != NONCE_BYTES:
         raise ValueError("not an answer to a nonce of 16 bytes")
@@ -89,18 +103,18 @@ def _answer(said: Any) -> Answer:
         iss=iss_text(said[ISS]),
         aud=unpack("dev", said[AUD]),
         nonce=nonce,
-        now=number(now),
-        gen=number(gen),
+        now=count(now),
+        gen=count(gen),
         jti=unpack("cmd", said[CTI]) if CTI in said else None,
         go=go,
-        seq_floor=None if seq_floor is None else number(seq_floor),
-        status=None if status is None else _status(number(status)),
+        seq_floor=None if seq_floor is None else count(seq_floor),
+        status=None if status is None else _status(status),
         recording_id=None if recording is None else unpack("rec", recording),
         sha256=sha256,
     )
 
 
-def _status(code: int) -> Status:
-    if not 0 <= code < len(_STATUSES):
+def _status(code: object) -> Status:
+    if not 0 <= number(code) < len(_STATUSES):
         raise ValueError("a status that is not known")
-    return _STATUSES[code]
+    return _STATUSES[number(code)]

@@ -98,6 +98,13 @@ def number(value: object) -> int:
     return value
 
 
+def count(value: object) -> int:
+    """A whole number from 0 to 2^63 - 1. ValueError for anything else."""
+    if not 0 <= number(value) < 2**63:
+        raise ValueError("a number outside 0 to 2^63 - 1")
+    return number(value)
+
+
 def iss_bytes(iss: str) -> bytes:
     """The 8 bytes of a deployment's id. ValueError where it isn't 16 hex digits."""
     data = bytes.fromhex(iss)

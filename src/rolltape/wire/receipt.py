@@ -16,7 +16,7 @@ import rfc8785
 
 from rolltape.codes import Problem
 from rolltape.wire import cbor, cose
-from rolltape.wire.cwt import AUD, CTI, ISS, iss_bytes, iss_text, number
+from rolltape.wire.cwt import AUD, CTI, ISS, count, iss_bytes, iss_text, number
 from rolltape.wire.ids import is_id, pack, unpack
 from rolltape.wire.keys import Signer, Verifier, b64url, un_b64url
 from rolltape.wire.values import check_values
@@ -104,7 +104,7 @@ def read(text: str, key: Verifier) -> Receipt:
         raise ValueError("the receipt is too long")
     try:
         return _read_jws(text, key) if "." in text else _read_cose(un_b64url(text), key)
-    except (KeyError, IndexError, TypeError, msgspec.MsgspecError, RecursionError) as error:
+    except (KeyError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         raise ValueError(f"not a receipt: {type(error).__name__}") from None
 
 
@@ -157,6 +157,6 @@ def _checked(receipt: Receipt) -> Receipt:
         raise ValueError("a recording that is none")
     if receipt.hash is not None and (type(receipt.hash) is not bytes or len(receipt.hash) != 32):
         raise ValueError("a hash that is not 32 bytes")
-    if not 0 <= receipt.counter < 2**63:
-        raise ValueError("a counter outside 0 to 2^63 - 1")
+    count(receipt.gen)
+    count(receipt.counter)
     return receipt

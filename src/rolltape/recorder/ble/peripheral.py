@@ -31,8 +31,9 @@ NAME: Final = "Rolltape"
 """The name of every recorder in the GAP service: it tells one from another no more than the rest does."""
 ADVERTISE_MS: Final = 250.0
 _NOT_LISTENING = 0xFD  # Client Characteristic Configuration Descriptor Improperly Configured (CSS, Part B, 1.2)
-_NOT_PERMITTED = 0x03
+_READ_NOT_PERMITTED, _WRITE_NOT_PERMITTED = 0x02, 0x03
 _MAX_MTU = 517
+_DOWN_SECONDS = 2.0
 
 
 class RadioLost(Exception):
@@ -64,8 +65,9 @@ class Peripheral:
             await self._device.power_on()
             await self._advertise()
             started()
-            while True:
+            while not _is_cancelled():
                 await self._one()
+            raise asyncio.CancelledError
         except (BaseBumbleError, hci.HCI_Error, OSError, TimeoutError) as error:
             raise RadioLost(f"the Bluetooth adapter failed: {error or type(error).__name__}") from error
         finally:
@@ -85,20 +87,23 @@ class Peripheral:
             ),
         )
         self._tx: Characteristic[bytes] = Characteristic(
-            service.TX, Characteristic.Properties.NOTIFY, Attribute.Permissions(0)
+            service.TX,
+            Characteristic.Properties.NOTIFY,
+            Attribute.Permissions(0),
+            CharacteristicValue(read=_unreadable, write=_unwritable),
         )
         self._tx.on(self._tx.EVENT_SUBSCRIPTION, self._subscribed)
         rx: Characteristic[bytes] = Characteristic(
             service.RX,
             Characteristic.Properties.WRITE | Characteristic.Properties.WRITE_WITHOUT_RESPONSE,
             Attribute.Permissions.WRITEABLE,
-            CharacteristicValue(write=self._wrote),
+            CharacteristicValue(read=_unreadable, write=self._wrote),
         )
         info: Characteristic[bytes] = Characteristic(
             service.INFO,
             Characteristic.Properties.READ,
             Attribute.Permissions.READABLE,
-            CharacteristicValue(read=self._info),
+            CharacteristicValue(read=self._info, write=_unwritable),
         )
         device.add_service(Service(service.SERVICE, [rx, self._tx, info]))
         device.on(device.EVENT_CONNECTION, self._connected)
@@ -108,7 +113,7 @@ class Peripheral:
 
     def _wrote(self, connection: Connection, value: bytes) -> None:
         if self._visit is None or connection is not self._visitor:
-            raise ATT_Error(_NOT_PERMITTED)
+            raise ATT_Error(_WRITE_NOT_PERMITTED)
         if not self._visit.is_listening:
             raise ATT_Error(_NOT_LISTENING)
         self._visit.wrote(value)
@@ -172,11 +177,26 @@ class Peripheral:
     async def _down(self) -> None:
         for task in self._chores:
             task.cancel()
-        with contextlib.suppress(BaseBumbleError, hci.HCI_Error, OSError, TimeoutError):
-            await self._device.stop_advertising()
-            if self._visit is not None:
-                await self._visit.close()
-            await self._device.power_off()
+        with contextlib.suppress(BaseBumbleError, hci.HCI_Error, OSError, TimeoutError, asyncio.InvalidStateError):
+            async with asyncio.timeout(_DOWN_SECONDS):  # a command that was cut off may leave bumble waiting for ever
+                await self._device.stop_advertising()
+                if self._visit is not None:
+                    await self._visit.close()
+                await self._device.power_off()
+
+
+def _is_cancelled() -> bool:
+    """Whether a cancellation was lost on the way: bumble waits with asyncio.wait_for, which can (Python 3.11)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unreadable(_connection: Connection) -> bytes:
+    raise ATT_Error(_READ_NOT_PERMITTED)  # bumble itself never looks at the permissions
+
+
+def _unwritable(_connection: Connection, _value: bytes) -> None:
+    raise ATT_Error(_WRITE_NOT_PERMITTED)
 
 
 def _config() -> DeviceConfiguration:

@@ -105,6 +105,7 @@ def insert(db: Db, new: NewCommand, generation: int, now: int) -> CommandRow:
         offered_routes=0,
         last_offered_at=None,
         evidence=None,
+        relay_grants_until=None,
     )
     append_event(db, "created", row, now)
     return row

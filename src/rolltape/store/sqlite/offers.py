@@ -37,11 +37,13 @@ def offer(
     limit: int,
     now: int,
     but: tuple[str, ...] = (),
+    grants_until: int | None = None,
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
     With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
-    in `but`. The first offer on each route is an event.
+    in `but`. The first offer on each route is an event. `grants_until` (ms): when the grants that a relay gets end,
+    where that is before `expires_at`.
     """
     expiry.settle(db, now)
     wanted = {
@@ -54,12 +56,13 @@ def offer(
         "but": _listed(but),
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
-    return [_mark(db, row, route, now) for row in rows[:limit]], len(rows) > limit
+    return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit
 
 
-def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
+def _mark(db: Db, row: CommandRow, route: Route, grants_until: int | None, now: int) -> CommandRow:
     bit = ROUTE_BITS[route]
-    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id})
+    until = row.expires_at if grants_until is None else min(grants_until, row.expires_at)
+    db.run(_Q["offer"], {"bit": bit, "route": route, "now": now, "id": row.id, "grants_until": until})
     offered = replace(
         row,
         offers=row.offers + 1,
@@ -67,6 +70,7 @@ def _mark(db: Db, row: CommandRow, route: Route, now: int) -> CommandRow:
         route=route,
         last_offered_at=now,
         evidence=row.evidence or "offered",
+        relay_grants_until=max(row.relay_grants_until or 0, until) if route == "relay" else row.relay_grants_until,
     )
     if not row.offered_routes & bit:
         append_event(db, "offered", offered, now)

@@ -36,6 +36,7 @@ from rolltape.store.sqlite.connections import Connections
 from rolltape.store.sqlite.database import Db
 from rolltape.store.sqlite.pending_states import PendingStates
 from rolltape.store.sqlite.recording_store import SqliteRecordings
+from rolltape.store.sqlite.relay_store import SqliteRelays
 from rolltape.store.sqlite.writer import Hear, nobody
 from rolltape.wire.command import Evidence, Route, Status
 
@@ -121,9 +122,12 @@ class SqliteCommands:
         limit: int,
         now: int,
         but: tuple[str, ...] = (),
+        grants_until: int | None = None,
     ) -> tuple[list[CommandRow], bool]:
         await self._at.settle(now)
-        return await self._at.write(offers.offer, device_id, generation, route, quiet_since, limit, now, but)
+        return await self._at.write(
+            offers.offer, device_id, generation, route, quiet_since, limit, now, but, grants_until
+        )
 
     def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
         return self._at.read(offers.statuses, device_id, generation, ids)
@@ -281,7 +285,7 @@ class SqliteAccounts:
         return self._at.read(accounts.signing_keys)
 
 
-class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings):
+class SqliteStore(SqliteCommands, SqliteDevices, SqliteAccounts, SqliteRecordings, SqliteRelays):
     """All of it, on the file in `folder`, whose schema must be up to date.
 
     `on_binding_ended` hears of each device whose binding ended, `on_moved` of each of whose commands one has moved:

@@ -13,8 +13,10 @@ from rolltape.testing.store_suite.commands import CommandPromises
 from rolltape.testing.store_suite.expiry import ExpiryPromises
 from rolltape.testing.store_suite.house import House, Ready
 from rolltape.testing.store_suite.lists import ListPromises
+from rolltape.testing.store_suite.news import NewsPromises
 from rolltape.testing.store_suite.offers import OfferPromises
 from rolltape.testing.store_suite.recordings import RecordingPromises
+from rolltape.testing.store_suite.relays import RelayPromises
 from rolltape.testing.store_suite.reports import ReportPromises
 from rolltape.testing.store_suite.states import StatePromises
 from rolltape.testing.store_suite.tokens import TokenPromises
@@ -24,12 +26,14 @@ class StoreSuite(
     CommandPromises,
     ReportPromises,
     OfferPromises,
+    NewsPromises,
     ExpiryPromises,
     BindingPromises,
     TokenPromises,
     ListPromises,
     StatePromises,
     RecordingPromises,
+    RelayPromises,
     AccountPromises,
 ):
     """All promises. Name a subclass `Test…` and give it `make_store`."""

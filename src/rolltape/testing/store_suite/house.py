@@ -30,12 +30,16 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An open store, its schema up to date, with two tenants that exist: a project's, and another project's."""
+    """An open store, its schema up to date, with two tenants that exist: a project's, and another project's.
+
+    `moved` is what the store's `on_moved` appends to.
+    """
 
     store: Store
     tenant_n: int
     other_tenant_n: int
     project_id: str
+    moved: list[str]
 
 
 class Promises:
@@ -54,6 +58,7 @@ class House:
         self.tenant_n = ready.tenant_n
         self.other_tenant_n = ready.other_tenant_n
         self.project_id = ready.project_id
+        self._moved = ready.moved
         self._made = 0
 
     def _unique(self) -> str:
@@ -165,6 +170,12 @@ class House:
         events = await self.store.command_events(row.tenant_n, row.device_id, row.id, 0, 1000, now)
         assert [event.n for event in events] == sorted({event.n for event in events})
         return [(event.type.removeprefix("command."), event.previous_status) for event in events]
+
+    def news(self) -> list[str]:
+        """The devices that were told of, since the last look, to have a command that has moved."""
+        news = list(self._moved)
+        self._moved.clear()
+        return news
 
     def token(self, token_hash: bytes) -> TokenRow:
         """The token with that hash, which must be there."""

@@ -73,6 +73,31 @@ class OfferPromises(Promises):
         assert await offer(at, device, "poll", earlier - QUIET_MS, earlier) == ([1], False)
 
     @on_a_store
+    async def test_what_is_in_hand_is_left_out_and_the_rest_moves_up(self, at: House) -> None:
+        device = await at.device()
+        rows = [await at.create(device, "trigger_upload") for _ in range(LIMIT + 1)]
+        but = (rows[0].id, rows[2].id, "cmd_unknown")
+        offered, more = await at.store.offer(device, 1, "channel", None, LIMIT, NOW, but)
+        assert ([row.seq for row in offered], more) == ([2, 4, 5], False)
+        assert (await at.get(rows[0])).offers == 0
+
+    @on_a_store
+    async def test_statuses_are_told_of_the_devices_own_under_that_binding(self, at: House) -> None:
+        device, other = await at.device(), await at.device()
+        taken, gone, left = [await at.create(device) for _ in range(3)]
+        foreign = await at.create(other)
+        await at.acknowledge(taken)
+        await at.cancel(gone)
+        ids = (taken.id, gone.id, left.id, foreign.id, "cmd_unknown", "")
+        assert at.store.statuses(device, 1, ids) == {
+            taken.id: "delivered",
+            gone.id: "cancelled",
+            left.id: "pending",
+        }
+        assert at.store.statuses(device, 2, ids) == {}
+        assert at.store.statuses(device, 1, ()) == {}
+
+    @on_a_store
     async def test_only_the_device_and_binding_that_ask_are_offered_to(self, at: House) -> None:
         device, other = await at.device(), await at.device()
         await at.create(device)

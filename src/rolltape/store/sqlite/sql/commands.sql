@@ -1,7 +1,7 @@
 -- name: by_idempotency_key
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
        expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
-       request_hash
+       relay_grants_until, request_hash
 FROM commands
 WHERE device_id = ? AND generation = ? AND idempotency_key = ?
 
@@ -58,20 +58,22 @@ RETURNING n
 -- name: by_id
 SELECT c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.status, c.params, c.result, c.error_code,
        c.error_message, c.created_at, c.expires_at, c.delivered_at, c.executed_at, c.reported_at, c.route, c.offers,
-       c.offered_routes, c.last_offered_at, c.evidence
+       c.offered_routes, c.last_offered_at, c.evidence, c.relay_grants_until
 FROM commands AS c
 WHERE c.id = ? AND c.tenant_n = ? AND c.device_id = ?
 
 -- name: open_of_device
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND status IN ('pending', 'delivered')
 ORDER BY n
 
 -- name: list
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND n < ?
 ORDER BY n DESC
@@ -79,7 +81,8 @@ LIMIT ?
 
 -- name: list_by_type
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND type = ? AND n < ?
 ORDER BY n DESC
@@ -87,7 +90,8 @@ LIMIT ?
 
 -- name: list_by_status
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND status = ? AND n < ?
 ORDER BY n DESC
@@ -95,7 +99,8 @@ LIMIT ?
 
 -- name: list_by_status_and_type
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND status = ? AND type = ? AND n < ?
 ORDER BY n DESC
@@ -118,7 +123,8 @@ SELECT min(expires_at) FROM commands WHERE status IN ('pending', 'delivered')
 
 -- name: due
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE status IN ('pending', 'delivered') AND expires_at <= ?
 ORDER BY expires_at, n
@@ -129,7 +135,8 @@ SELECT 1 FROM commands WHERE device_id = ? AND status = 'pending' LIMIT 1
 
 -- name: offerable
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
   AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
@@ -149,6 +156,8 @@ UPDATE commands
 SET offers = offers + 1, offered_routes = offered_routes | :bit, route = :route, last_offered_at = :now,
     last_polled_at = CASE :route WHEN 'poll' THEN :now ELSE last_polled_at END,
     last_relayed_at = CASE :route WHEN 'relay' THEN :now ELSE last_relayed_at END,
+    relay_grants_until = CASE :route WHEN 'relay' THEN max(coalesce(relay_grants_until, 0), :grants_until)
+                                     ELSE relay_grants_until END,
     evidence = coalesce(evidence, 'offered')
 WHERE id = :id AND status = 'pending'
 

@@ -89,7 +89,8 @@ SELECT count(*) FROM commands WHERE tenant_n = ? AND status IN ('pending', 'deli
 
 -- name: open_reset
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
-       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
 FROM commands
 WHERE device_id = ? AND status IN ('pending', 'delivered') AND type = 'factory_reset'
 LIMIT 1

@@ -1,4 +1,4 @@
-"""bleak over bumble: the backends by which a real bleak client and scanner use a virtual radio (testing/radio.py).
+"""bleak over bumble: the backends by which a real bleak client and scanner use a virtual radio (virtual.py).
 
 bleak takes classes, so an Adapter makes its own: `BleakClient(device, backend=adapter.client)`,
 `BleakScanner(backend=adapter.scanner)`.
