@@ -110,6 +110,23 @@ def test_one_command_by_the_channel_and_by_a_relay_is_done_once(tmp_path: Path) 
         assert {str(report.get("result")) for report in start.reports} == {str(start.result)}
 
 
+def test_one_command_by_a_relay_and_then_by_the_channel_is_done_once(tmp_path: Path) -> None:
+    with both(tmp_path) as (server, relay, recorder):
+        relay.connect(recorder)
+        server.channel.mute = {"ack"}
+        start = server.command("start_recording", {"max_duration_sec": 1}, offer=False)
+        relay.give(on_the_air(server, relay, start))
+        server.wait_until(lambda: server.channel.frames["ack"] > 0, "the question")
+        server.offer(start)
+        server.wait_until(
+            lambda: not recorder.ask(lambda p: [e for e in p.journal.open_entries() if e.came_by_air]), "longer"
+        )
+        server.channel.send({"type": "go", "id": start.id, "status": "delivered"})
+        server.wait_status(start, "executed")
+        server.uploaded(recording_of(start))
+        assert recorder.microphone.opened == 1
+
+
 def test_a_grant_that_came_by_the_own_connection_is_no_go_by_itself(tmp_path: Path) -> None:
     with both(tmp_path, channel=False) as (server, relay, recorder):
         server.refuse["ack"] = 10**6

@@ -13,15 +13,17 @@ import pytest
 from rolltape.clock import SystemClock
 from rolltape.recorder.air.session import Session
 from rolltape.recorder.binding import Binding
+from rolltape.recorder.ble.link import Link
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.device_key import DeviceKey
 from rolltape.recorder.recorder import Recorder
 from rolltape.testing.radio import VirtualRadio
 from rolltape.testing.recorder import FakeBody, FakeMicrophone
+from rolltape.wire.ble.to_device import Grant, ToDevice
 from tests.e2e.recorder_rig import samples_of
 from tests.relay.memory import MemoryRadio
 from tests.relay.test_relay_radio import on_air, virtual
-from tests.relay.town import Town, open_town, told, until
+from tests.relay.town import Cable, Town, open_town, told, until
 
 
 @pytest.fixture
@@ -105,6 +107,32 @@ def test_the_devices_state_is_known_by_way_of_the_gateway(town: Town) -> None:
     assert town.web.call("GET", f"{path}/state").json()["last_seen_by"] == "ble"
 
 
+class LosesItsNetwork:
+    """The device, and a relay whose network goes at the moment when it has delivered a grant."""
+
+    def __init__(self, air: Session, cable: Cable) -> None:
+        self._air, self._cable = air, cable
+
+    @property
+    def device_id(self) -> str:
+        return self._air.device_id
+
+    @property
+    def holds(self) -> bool:
+        return self._air.holds
+
+    async def opened(self, link: Link) -> None:
+        await self._air.opened(link)
+
+    async def received(self, message: ToDevice) -> None:
+        if isinstance(message, Grant):
+            await self._cable.cut()
+        await self._air.received(message)
+
+    def closed(self) -> None:
+        self._air.closed()
+
+
 def test_a_relay_without_network_delivers_and_everything_is_told_when_it_is_back(town: Town) -> None:
     device = Bound(town)
 
@@ -112,12 +140,11 @@ def test_a_relay_without_network_delivers_and_everything_is_told_when_it_is_back
         async with device.on() as (recorder, air), town.cable() as cable:
             assert recorder.parts is not None
             trusted, tapes = recorder.parts.trusted, recorder.parts.tapes
-            async with town.gateway(MemoryRadio(air), server=cable.url):
+            async with town.gateway(MemoryRadio(LosesItsNetwork(air, cable)), server=cable.url):
                 await until(lambda: trusted.now_ms() is not None)
                 start = command(town, device, "start_recording", params={"max_duration_sec": 1})
-                await until(lambda: read(town, device, start)["delivery"]["offers"] > 0)
-                await cable.cut()
                 await until(lambda: tapes.all() != [])
+                assert read(town, device, start)["status"] == "pending"
                 await cable.mend()
                 await until(lambda: read(town, device, start)["status"] == "executed")
                 await until(lambda: not (air.holds or tapes.all()))

@@ -144,6 +144,21 @@ def test_a_relay_that_says_that_it_has_lost_its_network_makes_the_grant_the_go(t
         relay.wait_status(start, "executed")
 
 
+def test_a_relay_whose_network_comes_back_is_asked_for_the_proof_on_the_same_connection(tmp_path: Path) -> None:
+    with rig(tmp_path) as (relay, recorder):
+        relay.connect(recorder)
+        has_time(relay, recorder)
+        relay.online = relay.answers = relay.carries = False
+        start = relay.give(relay.command("start_recording", {"max_duration_sec": 1}))
+        relay.wait_for(to_relay.Report, lambda told: told.command_id == start.id)
+        relay.online = relay.answers = relay.carries = True
+        relay.confirms_taken = False
+        relay.say(to_device.Next())
+        relay.wait_status(start, "executed")
+        relay.say(to_device.Next())
+        relay.wait_until(lambda: untold(recorder) == kept(recorder) == 0, "the proofs")
+
+
 def test_a_factory_reset_is_through_when_a_signed_answer_says_so_and_the_key_stays(tmp_path: Path) -> None:
     with rig(tmp_path) as (relay, recorder):
         relay.connect(recorder)

@@ -25,8 +25,8 @@ class Intake:
     def _one(self, offer: OfferHeard) -> bool:
         journal = self._parts.journal
         entry = journal.get(offer.id)
-        if entry is not None and not entry.dropped:
-            return self._again(entry)
+        if entry is not None and not entry.dropped and not (entry.is_open and entry.came_by_air):
+            return self._again(entry)  # a grant of its own connection lives longer than one from the air
         if journal.is_full or self._parts.is_resetting:
             return False
         try:

@@ -52,8 +52,8 @@ class ScriptRelay(AirServer):
     """Honest until told otherwise.
 
     `heard`: all that the device said and nobody waited for. `when_heard` is called with it in the recorder's thread.
-    online: what it says in HELLO. answers: whether it brings answers. carries: whether reports and recordings reach the
-    server. fetches: whether it fetches sound. confirms_taken: whether it says TAKEN.
+    online: what it says in HELLO, and to questions. answers: whether it brings any. carries: whether what is told reaches
+    the server. fetches: whether it fetches sound. confirms_taken: whether it says TAKEN.
     """
 
     def __init__(self, *, signer: Signer | None = None) -> None:
@@ -190,7 +190,7 @@ class ScriptRelay(AirServer):
 
     def _challenge(self, asked: to_relay.Challenge) -> list[to_device.ToDevice]:
         if not self.answers:
-            return []
+            return [] if self.online else [to_device.Offline()]
         command = self.commands.get(asked.command_id or "")
         if command is not None and asked.ack_receipt is not None:
             self.look_at(asked.ack_receipt, "delivered", None)

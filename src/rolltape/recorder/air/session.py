@@ -85,18 +85,17 @@ class Session:
         told = self.tell.now
         if told is None:
             raise Unreachable("no relay is here")
-        if not told.is_offline:
-            future: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
-            self._asked = (entry.id, future)
-            try:
-                await told.link.send(self._challenge(entry))
-                await self._parts.clock.wait(asyncio.wait({future}), ANSWER_SEC)
-            except LinkClosed:
-                raise Unreachable("the relay is gone") from None
-            finally:
-                self._asked = None
-            if future.done() and (said := future.result()) is not None:
-                return said
+        future: asyncio.Future[bool | None] = asyncio.get_running_loop().create_future()
+        self._asked = (entry.id, future)
+        try:
+            await told.link.send(self._challenge(entry))
+            await self._parts.clock.wait(asyncio.wait({future}), ANSWER_SEC)
+        except LinkClosed:
+            raise Unreachable("the relay is gone") from None
+        finally:
+            self._asked = None
+        if future.done() and (said := future.result()) is not None:
+            return said
         if self.tell.now is not told:
             raise Unreachable("the relay is gone")
         return self._by_grant_alone(entry)
@@ -161,6 +160,7 @@ class Session:
                 self._settle(None)
             case to_device.Next():
                 told.nexts += 1
+                told.is_offline = False  # it may have its network again; if not, it says so at the first question
                 self._parts.bells.air.ring()
             case to_device.Taken():
                 self.tell.taken(message)

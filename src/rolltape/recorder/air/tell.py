@@ -29,6 +29,7 @@ _NEWS = ("device_state", "recording", "pending_recordings", "replay_state_lost")
 class Told:
     """What was said on one connection, and what of it the relay says that it holds. `nexts`: to be answered.
 
+    is_offline: the relay has said so since it last asked for more; then proofs aren't asked for, but a go always is.
     Before the first NEXT nothing is told: the relay isn't ready for it.
     """
 
