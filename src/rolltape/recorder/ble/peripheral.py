@@ -105,7 +105,13 @@ class Peripheral:
             Attribute.Permissions.READABLE,
             CharacteristicValue(read=self._info, write=_unwritable),
         )
-        device.add_service(Service(service.SERVICE, [rx, self._tx, info]))
+        pair: Characteristic[bytes] = Characteristic(
+            service.PAIR,
+            Characteristic.Properties.READ,
+            Attribute.Permissions.READABLE | Attribute.Permissions.READ_REQUIRES_ENCRYPTION,
+            CharacteristicValue(read=_version, write=_unwritable),
+        )
+        device.add_service(Service(service.SERVICE, [rx, self._tx, info, pair]))
         device.on(device.EVENT_CONNECTION, self._connected)
 
     def _info(self, _connection: Connection) -> bytes:
@@ -189,6 +195,10 @@ def _is_cancelled() -> bool:
     """Whether a cancellation was lost on the way: bumble waits with asyncio.wait_for, which can (Python 3.11)."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _version(_connection: Connection) -> bytes:
+    return bytes([service.VERSION])
 
 
 def _unreadable(_connection: Connection) -> bytes:
