@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from rolltape.codes import Code
+from rolltape.service import receipts
 from rolltape.wire import receipt
 from rolltape.wire.keys import b64url
 from tests.api.contract_world import ContractWorld, open_contract
@@ -110,6 +111,36 @@ def test_a_receipt_of_something_else_counts_for_nothing(keyed: Relayed, name: st
     answer = keyed.report(command, {**BODY, "receipt": keyed.sign(said, jws=jws)})
     assert counts_for_nothing(keyed, command, answer)
     assert keyed.device.id not in answer.text
+
+
+CHECKED = (
+    "another deployment's",
+    "another device's",
+    "another generation's",
+    "another command's",
+    "about a recording too",
+    "another status",
+    "of another body",
+)
+"""Which wrong receipt each check alone refuses, in the order of the checks."""
+
+
+@pytest.mark.parametrize("dropped", range(len(CHECKED)), ids=CHECKED)
+def test_each_check_of_a_receipt_is_needed(keyed: Relayed, monkeypatch: pytest.MonkeyPatch, dropped: int) -> None:
+    """With one check taken out, exactly the receipt that it refuses gets through."""
+    right = receipts._checks
+
+    def wrong(*facts: Any) -> tuple[tuple[bool, str], ...]:
+        checks = right(*facts)
+        assert len(checks) == len(CHECKED)
+        return checks[:dropped] + checks[dropped + 1 :]
+
+    monkeypatch.setattr(receipts, "_checks", wrong)
+    for name in CHECKED:
+        command = keyed.device.command("trigger_upload")["id"]
+        said = keyed.receipt("executed", BODY, **{"jti": command, **WRONG[name]})
+        through = keyed.report(command, {**BODY, "receipt": keyed.sign(said)}).status_code == 200
+        assert through == (name == CHECKED[dropped])
 
 
 @pytest.mark.parametrize("status", ["executed", "failed", "state", "recorded"])

@@ -1,14 +1,17 @@
 """A relay's stream: told as it happens, taken up where it was cut off, and ended when it should be."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
 from rolltape.testing.process import make_key, running_server
+from rolltape.web import pipeline
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.api.relay_stream_world import blocks, open_stream
 from tests.api.relay_world import Relayed, relay_token, relayed
@@ -182,6 +185,29 @@ def test_a_reader_that_goes_away_leaves_nothing_behind(world: ContractWorld, pla
     while world.web.web.held > held or world.web.app.wakeups.anyone(plain.device.id):
         pass
     assert plain.commands()["commands"] == []
+
+
+def test_a_reader_that_reads_nothing_is_let_go_of(plain: Relayed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "SEND_SECONDS", 0.01)
+    web = plain.world.web
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    path = "/v1/relay/stream"
+    headers = [(b"authorization", f"Bearer {plain.token}".encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers, "scheme": "http"}
+    held = web.web.held
+    web.run(web.web(scope, receive, send))
+    assert sent == ["http.response.start", "http.response.body"]
+    assert web.web.held == held
 
 
 def test_a_server_that_ends_ends_its_streams_and_loses_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Live channels on a server process: its end, its death, and what it writes into its log."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,20 @@ def test_sigterm_closes_open_channels_for_a_restart_and_ends_with_0(backend: Bac
     assert grant not in log
     assert "Traceback" not in log
     assert "me/channel" not in log
+
+
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="this system doesn't tell a process's limits")
+def test_a_server_takes_as_many_open_files_as_it_may_have(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        server = start_server(tmp_path / "data")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text()
+    assert server.stop() == 0
+    (line,) = [line.split() for line in limits.splitlines() if line.startswith("Max open files")]
+    assert line[3] == line[4]
 
 
 def test_after_a_kill_what_was_not_acknowledged_is_offered_on_the_next_channel(backend: Backend) -> None:

@@ -61,8 +61,8 @@ CBOR_BUGS = [
     ),
     Bug(
         "the old order of keys",
-        "pairs = sorted((_encode(key, 0), _encode(item, depth)) for key, item in items.items())",
-        "pairs = sorted(((_encode(k, 0), _encode(v, depth)) for k, v in items.items()), key=lambda p: (len(p[0]), p))",
+        "key=itemgetter(0)",
+        "key=lambda pair: (len(pair[0]), pair[0])",
         cwt("params in the order of their keys' bytes", "params in the order of their keys' lengths"),
     ),
 ]

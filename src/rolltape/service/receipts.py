@@ -43,7 +43,14 @@ def check(app: Services, device: RelayedDevice, text: str | None, expected: Expe
 def _difference(
     iss: str, device: RelayedDevice, receipt: Receipt, expected: Expected, hash_: bytes | None
 ) -> str | None:
-    said = (
+    return next((wrong for right, wrong in _checks(iss, device, receipt, expected, hash_) if not right), None)
+
+
+def _checks(
+    iss: str, device: RelayedDevice, receipt: Receipt, expected: Expected, hash_: bytes | None
+) -> tuple[tuple[bool, str], ...]:
+    """What must be so, and what is wrong where it isn't."""
+    return (
         (receipt.aud == iss, "it is for another deployment"),
         (receipt.device == device.device_id, "it is another device's"),
         (receipt.gen == device.generation, f"it is not of binding_generation {device.generation}"),
@@ -52,7 +59,6 @@ def _difference(
         (receipt.status == expected.status, f"it doesn't say `{expected.status}`"),
         (hash_ is None or receipt.hash == hash_, "it signs another body than this one"),
     )
-    return next((wrong for right, wrong in said if not right), None)
 
 
 def _wrong(what: str) -> Problem:

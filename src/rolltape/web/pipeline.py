@@ -6,7 +6,7 @@ once for each operation. The first refusal (`Problem`) ends it.
 
 import asyncio
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,8 @@ _ASKED_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 _NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 _NO_SNIFF: Final[Header] = (b"x-content-type-options", b"nosniff")
 _encode = msgspec.json.Encoder().encode
+SEND_SECONDS = 30
+"""How long a piece of a stream waits for its reader."""
 
 
 def request_id_of(scope: Scope, now: int) -> str:
@@ -77,9 +79,6 @@ class Endpoint:
         call: Call[Any, Any] = Call(self._shared, scope, receive, path, request_id)
         try:
             result = await self._answer(call)
-            if type(result) is Stream:
-                await self._stream(result, call, send)
-                return
             status, headers, body = self._encoded(result, call)
         except Problem as problem:
             status = STATUS[problem.code]
@@ -91,7 +90,10 @@ class Endpoint:
             log_unexpected(error, self.operation.name, request_id)
             await send_problem(send, INTERNAL, request_id, call.limits)
         else:
-            await send_whole(send, status, headers, body)
+            if type(result) is Stream:
+                await self._stream(result, call, send, headers)
+            else:
+                await send_whole(send, status, headers, body)
         self._shared.requests[self.operation.name, status] += 1
 
     async def _answer(self, call: Call[Any, Any]) -> object:
@@ -159,37 +161,38 @@ class Endpoint:
         headers = [(b"x-request-id", call.request_id.encode("ascii")), _NO_STORE, _NO_SNIFF, *call.limits]
         if type(result) is Reply:
             headers += result.headers
+        elif type(result) is Stream:
+            content_type, value = result.content_type, b""
         if value is None:
             return status, headers, b""
         headers.append((b"content-type", content_type))
         return status, headers, value if isinstance(value, bytes) else _encode(value)
 
-    async def _stream(self, stream: Stream, call: Call[Any, Any], send: Send) -> None:
-        self._shared.requests[self.operation.name, self._status] += 1
-        headers = [
-            (b"x-request-id", call.request_id.encode("ascii")),
-            (b"content-type", stream.content_type),
-            (b"x-accel-buffering", b"no"),
-            _NO_STORE,
-            _NO_SNIFF,
-            *call.limits,
-        ]
+    async def _stream(self, stream: Stream, call: Call[Any, Any], send: Send, headers: list[Header]) -> None:
+        headers.append((b"x-accel-buffering", b"no"))
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         try:
             await self._shared.holds.hold_poll(call, stream.name, _pump(stream, send))
-        except ClientGone:
-            return
+        except (ClientGone, TimeoutError):
+            return  # nobody reads any more: to return in the middle closes the connection
         except Problem:
             pass  # what it needs isn't there at the moment: the client comes back, and hears of it then
         except Exception as error:
             log_unexpected(error, self.operation.name, call.request_id)
-        await send({"type": "http.response.body", "body": b""})
+        with suppress(TimeoutError):
+            await _send_piece(send, b"", more=False)
 
 
 async def _pump(stream: Stream, send: Send) -> None:
     async with aclosing(stream.pieces) as pieces:
         async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await _send_piece(send, piece, more=True)
+
+
+async def _send_piece(send: Send, piece: bytes, *, more: bool) -> None:
+    """TimeoutError where a reader has its buffers full and doesn't read on."""
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def bucket_of(who: DevicePrincipal | RelayPrincipal) -> str:

@@ -7,6 +7,7 @@ JSON is refused too: NaN, infinities, `undefined` and other simple values, integ
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, Final, NoReturn
 
 import cbor2
@@ -64,35 +65,46 @@ class _NoTags(Mapping[int, Callable[..., NoReturn]]):
 _NO_TAGS: Final = _NoTags()
 
 
-def _encode(value: Any, depth: int) -> bytes:
+def _write(out: bytearray, value: Any, depth: int) -> None:
     kind = type(value)
     if kind is list or kind is dict:
         if depth == 0:
             raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        return _encode_list(value, depth - 1) if kind is list else _encode_dict(value, depth - 1)
+        _write_list(out, value, depth - 1) if kind is list else _write_dict(out, value, depth - 1)
+        return
     if kind not in _SCALARS or (kind is float and not math.isfinite(value)):
         raise ValueError(f"a {kind.__name__} that JSON does not have")
     if kind is int and not -(2**63) <= value < 2**64:
         raise ValueError("an integer of more than 64 bits")
-    return cbor2.dumps(value, canonical=True)
+    out += cbor2.dumps(value, canonical=True)
 
 
 _SCALARS: Final = frozenset((type(None), bool, int, float, str, bytes))
 
 
-def _encode_list(items: list[Any], depth: int) -> bytes:
-    return _head(_LIST, len(items)) + b"".join([_encode(item, depth) for item in items])
+def _write_list(out: bytearray, items: list[Any], depth: int) -> None:
+    out += _head(_LIST, len(items))
+    for item in items:
+        _write(out, item, depth)
 
 
-def _encode_dict(items: dict[Any, Any], depth: int) -> bytes:
+def _write_dict(out: bytearray, items: dict[Any, Any], depth: int) -> None:
     if any(type(key) not in (int, str) for key in items):
         raise ValueError("a map key that is no number and no text")
+    out += _head(_DICT, len(items))
     # by the bytes of the keys; the library's own order is that of RFC 7049, shorter keys first
-    pairs = sorted((_encode(key, 0), _encode(item, depth)) for key, item in items.items())
-    return _head(_DICT, len(items)) + b"".join([key + item for key, item in pairs])
+    for key, item in sorted(((_encode(key, 0), item) for key, item in items.items()), key=itemgetter(0)):
+        out += key
+        _write(out, item, depth)
 
 
 def _head(major: int, count: int) -> bytes:
     """The head of an array or a map: an integer's own bytes (section 3), under another major type."""
     number = cbor2.dumps(count)
     return bytes([number[0] | major << 5]) + number[1:]
+
+
+def _encode(value: Any, depth: int) -> bytes:
+    out = bytearray()
+    _write(out, value, depth)
+    return bytes(out)

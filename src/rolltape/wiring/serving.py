@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -62,6 +63,7 @@ def serve(settings: Settings) -> int:
     )
     # At INFO it has two lines for each channel, at DEBUG every header and frame, tokens and grants among them.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    _allow_open_files()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
             return runner.run(_serve(settings))
@@ -71,6 +73,13 @@ def serve(settings: Settings) -> int:
         )
     except (Occupied, BrokenKey, ValueError, OSError) as error:
         return _could_not_start(str(error))
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets this process have: each live channel is one, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # not every system takes its own hard limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _could_not_start(why: str) -> int:
