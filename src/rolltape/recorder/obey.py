@@ -11,13 +11,14 @@ from msgspec import Struct
 
 from rolltape.codes import Failure
 from rolltape.recorder.check import check
-from rolltape.recorder.heard import GoHeard
+from rolltape.recorder.goes import Goes
+from rolltape.recorder.intake import ABOUT_THE_COMMAND
 from rolltape.recorder.journal import Entry
 from rolltape.recorder.log import log
 from rolltape.recorder.parts import Parts, failed
 from rolltape.recorder.studio import CannotDo, StartOrder
 from rolltape.recorder.tapes import Tape
-from rolltape.recorder.transport import Answer, TokenEnded, Unreachable
+from rolltape.recorder.transport import TokenEnded, Unreachable
 from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Report
 from rolltape.wire.times import iso
@@ -32,11 +33,12 @@ class _StartParams(Struct, frozen=True):
 
 
 class Obey:
-    """The loop that acts on commands. `goes` holds answers to acknowledgements that came with a heartbeat."""
+    """The loop that acts on commands."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, goes: Goes) -> None:
         self._parts = parts
-        self._goes: dict[str, bool] = {}
+        self._goes = goes
+        self._goes_heard: dict[str, bool] = {}
         self._asking: str | None = None
         self._acts: dict[str, Callable[[Claims], Awaitable[Report]]] = {
             "start_recording": self._start,
@@ -53,7 +55,7 @@ class Obey:
     def heard_go(self, command_id: str, go: bool) -> None:
         """A heartbeat answer said go, or no go."""
         if command_id == self._asking:
-            self._goes[command_id] = go
+            self._goes_heard[command_id] = go
             self._parts.bells.obey.ring()
 
     def revoked(self, command_id: str, status: str | None) -> None:
@@ -104,7 +106,7 @@ class Obey:
             await self._parts.bells.obey.wait(seconds)
 
     def _next(self) -> Entry | None:
-        if not (self._parts.heard.is_set() or self._parts.ended.is_set()):
+        if not (self._goes.can_be_asked or self._parts.ended.is_set()):
             return None
         entries = self._parts.journal.open_entries()
         return min(entries, key=lambda e: (_FIRST.get(e.type, 2), e.seq), default=None)
@@ -114,33 +116,38 @@ class Obey:
             self._parts.journal.drop(entry.id)  # the binding is over, and with it every command that had no go
             return
         try:
-            check(self._parts, entry.token)
+            check(self._parts, entry.grant, time_may_come=entry.came_by_air)
             if not await self._has_go(entry):
-                log(f"{entry.id}: no go")
-                self._parts.journal.drop(entry.id)
+                self._no_go(entry)
                 return
             if not entry.is_open:
                 return  # revoked while the go was on its way
-            claims = check(self._parts, entry.token)  # the answer may have taken its time
+            claims = check(self._parts, entry.grant)  # the answer may have taken its time
         except GrantRefused as refused:
-            self._parts.finish(entry.id, failed(refused.failure, refused.message))
+            self._refuse(entry, refused)
             return
         self._parts.replay.mark(claims.seq)
         self._parts.finish(entry.id, await self._act(claims))
         self._parts.bells.beat.ring()
         self._parts.bells.upload.ring()
 
+    def _no_go(self, entry: Entry) -> None:
+        log(f"{entry.id}: no go")
+        self._parts.journal.drop(entry.id)
+        if entry.came_by_air:  # a relay may show the grant again, and say that there is no network
+            self._parts.replay.mark(entry.seq)
+
+    def _refuse(self, entry: Entry, refused: GrantRefused) -> None:
+        if entry.came_by_air and refused.failure not in ABOUT_THE_COMMAND:
+            log(f"{entry.id}: dropped, {refused.message}")
+            self._parts.journal.drop(entry.id)
+        else:
+            self._parts.finish(entry.id, failed(refused.failure, refused.message))
+
     async def _has_go(self, entry: Entry) -> bool:
-        known = self._goes.pop(entry.id, None)
+        known = self._goes_heard.pop(entry.id, None)
         self._asking = None
-        if known is not None:
-            return known
-        answer: Answer = await self._parts.api.ack(entry.id)
-        if answer.status in {404, 409}:
-            return False
-        if not answer.ok:
-            raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
-        return answer.read(GoHeard).go
+        return known if known is not None else await self._goes.ask(entry)
 
     async def _act(self, claims: Claims) -> Report:
         try:
