@@ -132,7 +132,7 @@ class _BleakLink:
 
     async def write(self, fragment: bytes) -> None:
         if self.client is None or self._is_gone:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         try:
             await self.client.write_gatt_char(RX, fragment, response=True)
         except self.broken as error:
@@ -141,15 +141,15 @@ class _BleakLink:
 
     async def read(self) -> bytes:
         if self._is_gone and self._come.empty():
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         data = await self._come.get()
         if data is None:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         return data
 
     async def pair(self) -> None:
         if self.client is None or self._is_gone:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         try:
             await self.client.pair()
         except (*self.broken, NotImplementedError) as error:

@@ -54,6 +54,11 @@ class Session:
         return self._has_told_all and not busy and not self._proof_is_near
 
     @property
+    def has_more(self) -> bool:
+        """Whether there would be more to do at once, if it went on."""
+        return not self._has_told_all or self._giver.is_busy or self._fetcher.is_busy
+
+    @property
     def _proof_is_near(self) -> bool:
         """Whether a report is on its way to the server, so that the device may soon ask for the proof."""
         held = self._parts.spool.of(self.device_id) if self._parts.network.online else []
