@@ -73,3 +73,38 @@ def test_the_reference_recorder_is_commanded_and_its_sound_comes_back(
                 return recording
 
     assert abs(peak_hz(samples_of(town.audio(told(story())))) - 600) < 5
+
+
+def test_the_reference_recorder_acts_on_a_grant_off_line_and_is_shown_the_proof_in_the_same_session(
+    town: Town, tmp_path: Path
+) -> None:
+    binding = bound(town, tmp_path / "state")
+    device = binding["id"]
+
+    async def story() -> str:
+        async with recorder(tmp_path / "state", binding) as one, town.cable() as cable:
+            air, parts = one.air, one.parts
+            assert air is not None
+            assert parts is not None
+            radio = MemoryRadio(air)
+            async with town.gateway(radio, server=cable.url) as gateway:
+                await until(lambda: parts.trusted.now_ms() is not None)
+                radio.around.clear()
+                radio.links[-1].cut()
+                start = str(town.web.made(f"/v1/devices/{device}/commands", type="start_recording")["id"])
+                assert gateway.parts is not None
+                grants = gateway.parts.grants
+                await until(lambda: grants.of(device))
+                await cable.cut()
+                radio.around.append(air)
+                await until(lambda: [entry.id for entry in parts.journal.untold()] == [start])
+                assert status(town, device, start) == "pending"
+                links = len(radio.links)
+                await cable.mend()
+                await until(lambda: not parts.journal.untold())
+                assert len(radio.links) == links
+                return start
+
+    start = told(story())
+    found = town.web.call("GET", f"/v1/devices/{device}/commands/{start}").json()
+    assert (found["status"], found["delivery"]["evidence"]) == ("executed", "device_signed")

@@ -79,6 +79,11 @@ class Central:
         if session := self.sessions.get(device_id):
             session.nudge()
 
+    def network_is_back(self) -> None:
+        """The server was heard again: those who were told otherwise may ask it now."""
+        for session in self.sessions.values():
+            session.network_is_back()
+
     def grants_came(self, device_id: str) -> None:
         """There is something for the device."""
         if session := self.sessions.get(device_id):

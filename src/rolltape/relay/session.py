@@ -41,6 +41,7 @@ class Session:
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._has_told_all = False
+        self._says_hello_again = False
         self._nexts = 0
         self._messages = 0
         self._is_troubled = False
@@ -73,6 +74,11 @@ class Session:
         """Something of this device has reached the server: it may ask for the proof."""
         self._has_told_all = False
         self._nudged.ring()
+
+    def network_is_back(self) -> None:
+        """The device may have been told that there is none."""
+        self._says_hello_again = True
+        self.nudge()
 
     def grants_came(self) -> None:
         """There may be something to give."""
@@ -158,6 +164,9 @@ class Session:
     async def _ask_what_is_new(self) -> None:
         """NEXT: at once, when there is something to be proved, and every now and then."""
         while True:
+            if self._says_hello_again:
+                self._says_hello_again = False
+                await self._talk.say(Hello(online=True))
             self._nexts += 1
             await self._talk.say(Next())
             await self._parts.clock.sleep(_AGAIN_SEC)  # whoever nudges in a row is answered once
