@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,19 @@ def test_a_recording_that_is_told_of_anew_begins_again_and_its_old_bytes_are_gon
     now = shelf.announce(facts(other))
     assert now.held == 0
     assert shelf.add(now, other).is_whole
+
+
+def test_a_recording_may_be_told_of_again_while_its_bytes_come_in(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, MB)
+    tape = shelf.announce(facts())
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(200):
+            adding = pool.submit(shelf.add, tape, SOUND[tape.held : tape.held + 10])
+            shelf.announce(Facts(**{**_fields(facts()), "create": f'{{"n":{number}}}'}))
+            tape = adding.result()
+    assert Shelf(tmp_path, MB).get(DEVICE, tape.recording_id) == shelf.get(DEVICE, tape.recording_id)
+    with pytest.raises(ValueError, match="not as it was"):
+        shelf.add(facts(), SOUND[:10])
 
 
 def test_bytes_that_do_not_fit_the_hash_are_fetched_again(tmp_path: Path) -> None:

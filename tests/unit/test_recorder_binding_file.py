@@ -12,7 +12,7 @@ from rolltape.recorder.binding import read_binding
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.device_key import DeviceKey, receipts_in
 from rolltape.recorder.identity import Identity
-from rolltape.testing.grant_vectors import PUBLIC
+from rolltape.testing.vector_world import PUBLIC
 from rolltape.wire.keys import jwk, un_b64url
 
 GOOD: dict[str, Any] = {
