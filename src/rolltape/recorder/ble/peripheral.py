@@ -8,7 +8,7 @@ link pairs, each time, and nothing of it is kept.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from bumble import hci
@@ -62,8 +62,8 @@ class Peripheral:
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """For ever. `started` is called when it advertises for the first time. Raises RadioLost."""
         try:
-            await self._device.power_on()
-            await self._advertise()
+            await _whole(self._device.power_on())
+            await _whole(self._advertise())
             started()
             while not _is_cancelled():
                 await self._one()
@@ -147,12 +147,12 @@ class Peripheral:
         self._news.clear()
         if self._visit is not None:
             if self._device.is_advertising:
-                await self._device.stop_advertising()
+                await _whole(self._device.stop_advertising())
             await self._visit.run()
             self._visit = self._visitor = None
         if self._is_lost:
             raise RadioLost("the Bluetooth adapter is gone")
-        await self._advertise()
+        await _whole(self._advertise())
 
     def _lost(self, _terminated: object = None) -> None:
         self._is_lost = True
@@ -197,6 +197,16 @@ def _is_cancelled() -> bool:
     """Whether a cancellation was lost on the way: bumble waits with asyncio.wait_for, which can (Python 3.11)."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def _whole(commands: Coroutine[Any, Any, None]) -> None:
+    """Let commands to the adapter come to their end, whoever cancels: bumble loses count of one that is cut off."""
+    running = asyncio.ensure_future(commands)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
 
 
 def _version(_connection: Connection) -> bytes:
