@@ -210,3 +210,19 @@ def test_a_write_that_the_store_refuses_is_an_error_and_the_offer_comes_later(
     sweep(world)
     assert offers(live.so_far()) == [command]
     assert live.ack(command)["type"] == "go"
+
+
+def test_a_hello_that_can_not_be_taken_at_the_moment_is_told_to_try_later(
+    world: ContractWorld, device: BoundDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = Live(world, device.token)
+    with monkeypatch.context() as full:
+        full.setattr("rolltape.store.sqlite.writer.MAX_WAITING", 0)
+        live.say(type="hello", v=1, replay_state_lost=True)
+        said = live.next()
+        assert (said["type"], said["code"], said["in"]) == ("error", "unavailable", "hello")
+        assert live.ended().code == 1013
+    live.close()
+    again = Live(world, device.token)
+    assert again.hello(replay_state_lost=True)["seq_floor"] == 1
+    again.close()

@@ -51,7 +51,7 @@ class RecorderSettings:
     http_timeout_sec: float = 10.0
     backoff_first_sec: float = 0.5
     backoff_most_sec: float = 60.0
-    channel_first_sec: float = 5.0
+    channel_first_sec: float = 10.0
     channel_most_sec: float = 300.0
     upload_chunk_bytes: int = 1 << 20
     keep_uploaded: bool = False
