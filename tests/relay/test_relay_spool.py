@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from rolltape.clock import machine_ms
 from rolltape.relay import spool as spools
-from rolltape.relay.shelf import Facts, Shelf, ShelfFull
+from rolltape.relay.shelf import STALE_MS, Facts, Shelf, ShelfFull
 from rolltape.relay.spool import Spool, SpoolFull, Word
 
 DEVICE = "dev_0H2bQy5fT8nWkR3mZxPc7L"
@@ -178,6 +179,18 @@ def test_the_shelf_takes_no_more_than_it_may(tmp_path: Path) -> None:
         shelf.announce(facts(number=4))
     with pytest.raises(ShelfFull):
         Shelf(tmp_path, 1 << 60).announce(Facts(**{**_fields(facts(number=5)), "size": 1 << 50}))
+
+
+def test_what_was_begun_long_ago_is_let_go_and_what_is_whole_is_kept(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, MB)
+    shelf.add(shelf.announce(facts(number=1)), SOUND[:100])
+    shelf.add(shelf.announce(facts(number=2)), SOUND)
+    long_ago = (machine_ms() - STALE_MS) / 1000 - 60
+    for path in tmp_path.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    again = Shelf(tmp_path, MB)
+    assert [kept.recording_id for kept in again.of(DEVICE)] == [facts(number=2).recording_id]
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_recording_that_is_told_of_anew_begins_again_and_its_old_bytes_are_gone(tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import msgspec
 
+from rolltape.clock import machine_ms
 from rolltape.durable import read_sealed, remove, seal, write_whole
 from rolltape.relay.log import log
 from rolltape.wire.ids import is_id
 
 MOST_TAPES = 2_000
-"""How many recordings may lie on the shelf."""
+"""How many recordings may lie on the shelf; and of one device a quarter, so that none can fill it for the others."""
+STALE_MS = 8 * 86_400_000
+"""What was begun and not gone on with for so long is let go at the next start: its device has it still."""
 _FREE_BYTES = 64 << 20
 """What is left free on the disk for others."""
 
@@ -106,7 +109,7 @@ class Shelf:
                 return facts
             if known is not None:
                 self.drop(known)
-            self._find_room(facts.size)
+            self._find_room(facts)
             self.sound(facts).write_bytes(b"")
             self._keep(facts)
             return facts
@@ -165,11 +168,15 @@ class Shelf:
         write_whole(self._folder / f"{facts.name}.facts", seal(facts))
         self._facts[facts.name] = facts
 
-    def _find_room(self, size: int) -> None:
-        promised = sum(facts.size for facts in self._facts.values())
-        missing = sum(facts.size - facts.held for facts in self._facts.values())
-        free = shutil.disk_usage(self._folder).free
-        if len(self._facts) >= MOST_TAPES or promised + size > self._most or missing + size + _FREE_BYTES > free:
+    def _find_room(self, new: Facts) -> None:
+        every, own = list(self._facts.values()), self.of(new.device_id)
+        missing = sum(facts.size - facts.held for facts in every)
+        if (
+            len(every) >= MOST_TAPES
+            or len(own) >= MOST_TAPES // 4
+            or sum(facts.size for facts in every) + new.size > self._most
+            or missing + new.size + _FREE_BYTES > shutil.disk_usage(self._folder).free
+        ):
             raise ShelfFull
 
     def _open(self, path: Path) -> None:
@@ -181,6 +188,9 @@ class Shelf:
                 raise ValueError("not what it says")
         except (ValueError, OSError, msgspec.ValidationError) as error:
             log(f"{path.name}: damaged, passed over ({error}); its device has the recording still")
+            path.unlink()
+            return
+        if not facts.is_whole and machine_ms() - path.stat().st_mtime_ns // 1_000_000 > STALE_MS:
             path.unlink()
             return
         self._facts[facts.name] = facts
