@@ -148,11 +148,11 @@ def test_a_relay_whose_network_comes_back_is_asked_for_the_proof_on_the_same_con
     with rig(tmp_path) as (relay, recorder):
         relay.connect(recorder)
         has_time(relay, recorder)
+        relay.confirms_taken = False  # it keeps nothing
         relay.online = relay.answers = relay.carries = False
         start = relay.give(relay.command("start_recording", {"max_duration_sec": 1}))
         relay.wait_for(to_relay.Report, lambda told: told.command_id == start.id)
         relay.online = relay.answers = relay.carries = True
-        relay.confirms_taken = False
         relay.say(to_device.Next())
         relay.wait_status(start, "executed")
         relay.say(to_device.Next())

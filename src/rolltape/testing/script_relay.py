@@ -52,8 +52,8 @@ class ScriptRelay(AirServer):
     """Honest until told otherwise.
 
     `heard`: all that the device said and nobody waited for. `when_heard` is called with it in the recorder's thread.
-    online: what it says in HELLO, and to questions. answers: whether it brings any. carries: whether what is told reaches
-    the server. fetches: whether it fetches sound. confirms_taken: whether it says TAKEN.
+    online: what it says in HELLO, and to questions. answers: whether it brings any. fetches: whether it fetches sound.
+    carries: whether what is told comes to the server. confirms_taken: whether it says TAKEN.
     """
 
     def __init__(self, *, signer: Signer | None = None) -> None:
