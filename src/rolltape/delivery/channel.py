@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SEND_SEC: Final = 30
 """A device that has not read for so long is cut off."""
+MOST_URGENT: Final = 2
+"""So many go first: a reset, and the newest stop, which has cleared away those before it."""
 NOTE_SEC: Final = 60
 """How often an open channel is noted as a sign that its device is there."""
 
@@ -219,10 +221,17 @@ class Channel:
         if ids := self._ledger.ids():
             for id_, status in self._ledger.settle(app.store.statuses(who.device_id, who.generation, ids)):
                 await self.say(wire.Revoked(id=id_, status=status))
-        now = app.clock.monotonic()
-        room = self._ledger.room(now)
-        if room <= 0 or not app.store.anything_pending(who.device_id):
+        if not app.store.anything_pending(who.device_id):
             return
+        room = self._ledger.room(app.clock.monotonic())
+        if room > 0:
+            await self._offer(device, limit=room)
+        if room < MOST_URGENT:
+            await self._offer(device, limit=MOST_URGENT, only_urgent=True)
+
+    async def _offer(self, device: DeviceFacts, *, limit: int, only_urgent: bool = False) -> None:
+        """Offers what is not in hand. A reset and a stop wait for nobody's acknowledgement."""
+        app, who, now = self._channels.app, self.who, self._channels.app.clock.monotonic()
         offers, _ = await offers_for(
             app,
             who.device_id,
@@ -232,7 +241,8 @@ class Channel:
             "channel",
             app.clock.now_ms(),
             but=self._ledger.quiet(now),
-            limit=room,
+            limit=limit,
+            only_urgent=only_urgent,
         )
         self._ledger.offered((offer.id for offer in offers), now)
         for offer in offers:
