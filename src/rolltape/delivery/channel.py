@@ -7,7 +7,6 @@ pushed, so that the device never hears as news what it has just said itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rolltape.codes import Code, Problem
@@ -184,15 +183,20 @@ class Channel:
                 self._stuck_since = None
 
     async def end(self, code: Close, reason: str) -> None:
-        """Closes it. One whose device doesn't read is cut."""
+        """Closes it. One whose device doesn't read is cut: at once where that is known, else by the sweep."""
         if self.closed:
             return
         self.closed = True
         if self._stuck_since is not None:
             self._line.abort()
             return
-        with suppress(OSError):
+        self._stuck_since = self._channels.app.clock.monotonic()
+        try:
             await self._line.close(code, reason)
+        except OSError:
+            pass
+        finally:
+            self._stuck_since = None
 
     def woken(self) -> None:
         """Something may have changed: a task looks, unless one is about to."""
@@ -269,10 +273,13 @@ class Channel:
 
     def sweep(self, now: float) -> None:
         """Looks after it at `now` (monotonic): silence, a device that doesn't read, what is to be offered again."""
+        is_stuck = self._stuck_since is not None and now - self._stuck_since >= SEND_SEC
         if self.closed:
+            if is_stuck:
+                self._line.abort()
             return
         silence = now - self._heard_at
-        if self._stuck_since is not None and now - self._stuck_since >= SEND_SEC:
+        if is_stuck:
             self._end_soon(Close.SILENCE, "the device doesn't read")
         elif not self.greeted:
             if silence >= wire.HELLO_SEC:
