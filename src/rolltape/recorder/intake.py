@@ -27,6 +27,8 @@ class Intake:
         entry = journal.get(offer.id)
         if entry is not None and not entry.dropped:
             return self._again(entry)
+        if entry is not None and self._parts.replay.record.used(entry.seq):
+            return False  # an offer from before the no-go: there is nothing to be said of it
         if journal.is_full or self._parts.is_resetting:
             return False
         try:
