@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rolltape.recorder.parts import Parts
 from rolltape.testing.air_server import AirCommand
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.testing.script_relay import ScriptRelay
@@ -140,3 +142,49 @@ def test_a_grant_that_came_by_the_own_connection_is_no_go_by_itself(tmp_path: Pa
         server.wait_until(lambda: server.calls["ack"] > acks + 2, "asked again")
         assert recorder.microphone.opened == 0
         assert start.status == "pending"
+
+
+@pytest.mark.parametrize("says", ["revoked", "no_go"])
+def test_what_the_channel_says_is_over_is_over_for_a_relay_too(tmp_path: Path, says: str) -> None:
+    with both(tmp_path) as (server, relay, recorder):
+        server.channel.mute = {"ack"}
+        start = server.command("start_recording")
+        server.wait_until(lambda: server.channel.frames["ack"] > 0, "the question")
+        start.status = "cancelled"
+        server.channel.send({"type": says, "id": start.id, "status": "cancelled"})
+        server.wait_until(lambda: is_idle(recorder), "the end of it")
+        relay.online = relay.answers = False
+        relay.connect(recorder)
+        relay.give(on_the_air(server, relay, start))
+        assert relay.wait_for(to_relay.Result, lambda r: r.about == 2).detail == "grant_replayed"
+        late = {"id": start.id, "grant_token": start.grant}  # one that was on its way
+        server.channel.send({"type": "offer", "command": late})
+        server.wait_status(server.command("trigger_upload"), "executed")
+        assert (recorder.microphone.opened, start.reports) == (0, [])
+
+
+def test_a_stop_by_a_relay_waits_behind_nothing_that_the_server_wants_time_for(tmp_path: Path) -> None:
+    with both(tmp_path, channel=False) as (server, relay, recorder):
+        running = server.wait_status(server.command("start_recording"), "executed")
+        server.retry_after = 3600
+        server.refuse["ack"] = 10**6
+        server.command("trigger_upload")
+        server.wait_until(lambda: server.calls["ack"] > 1, "the question")
+        relay.connect(recorder)
+        stop = on_the_air(server, relay, server.command("stop_recording", offer=False))
+        relay.wait_status(relay.give(stop), "executed")
+        assert running.status == "executed"
+
+
+def test_a_server_that_anybody_could_be_says_no_go_that_starts_anything(tmp_path: Path) -> None:
+    with both(tmp_path) as (server, _relay, recorder):
+
+        def doubt(parts: Parts) -> None:
+            parts.settings = replace(parts.settings, server="http://192.0.2.1")
+
+        recorder.ask(doubt)
+        start = server.command("start_recording")
+        server.wait_until(lambda: not is_idle(recorder), "the start in hand")
+        server.wait_status(server.command("stop_recording"), "failed")
+        server.wait_status(start, "failed")
+        assert (start.error, start.acks, recorder.microphone.opened) == ("superseded", 0, 0)

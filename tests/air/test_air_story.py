@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from rolltape.recorder.air.session import Session
+from rolltape.recorder.air.tell import MOST_RECORDINGS, MOST_REPORTS
+from rolltape.recorder.parts import Parts
+from rolltape.recorder.tapes import Tape
 from rolltape.testing.script_relay import ScriptRelay
 from rolltape.wire import grant
 from rolltape.wire.ble import to_device, to_relay
 from rolltape.wire.ble.frames import ResultCode
+from rolltape.wire.ids import new_id
 from tests.air.air_rig import has_time, is_idle, kept, recorder_of, rig, untold
 from tests.e2e.recorder_rig import samples_of
 
@@ -223,3 +228,51 @@ def test_the_grant_of_the_air_rests_in_the_journal_over_a_power_cut(tmp_path: Pa
         relay.connect(recorder)
         relay.wait_status(start, "executed")
     assert recorder.microphone.opened == 1
+
+
+def test_recordings_that_are_held_back_stand_in_the_way_of_none(tmp_path: Path) -> None:
+    with rig(tmp_path) as (relay, recorder):
+
+        def hold_back(parts: Parts) -> None:
+            for number in range(MOST_RECORDINGS):
+                tape = Tape(
+                    id=f"rec_{number:022d}", started_ms=number, initiated_by="remote", due=False, is_running=False
+                )
+                parts.tapes.sound(tape.id).write_bytes(b"sound")
+                parts.tapes.add(tape)
+
+        recorder.ask(hold_back)
+        recorder.press("start")
+        recorder.press("stop")
+        relay.connect(recorder)
+        relay.wait_until(lambda: kept(recorder) == MOST_RECORDINGS, "the proof of the one that may go")
+        relay.say(to_device.Next())
+        relay.wait_until(lambda: len(relay.recordings) == MOST_RECORDINGS + 1, "all of them told of")
+
+
+def test_reports_that_nobody_can_confirm_stand_in_the_way_of_none(tmp_path: Path) -> None:
+    with rig(tmp_path) as (relay, recorder):
+        relay.carries = False
+        relay.connect(recorder)
+        for _ in range(MOST_REPORTS + 1):
+            relay.give(relay.command("trigger_upload"))
+        relay.wait_until(lambda: untold(recorder) == MOST_REPORTS + 1, "the reports")
+        list(relay.commands.values())[-1].status = "executed"  # of the others no answer says that they ended
+        relay.connect(recorder)
+        for _ in range(3):
+            relay.say(to_device.Next())
+        relay.wait_until(lambda: untold(recorder) <= MOST_REPORTS, "the proof of the last")
+
+
+def test_what_a_relay_says_that_it_has_takes_no_room(tmp_path: Path) -> None:
+    with rig(tmp_path) as (relay, recorder):
+        relay.connect(recorder)
+        for number in range(100):
+            relay.say(to_device.Taken(what=0x83, id=new_id("cmd", number)))
+        assert recorder.ask(lambda parts: len(parts.journal.all())) == 0
+
+        async def held(session: Session) -> int:
+            assert session.tell.now is not None
+            return len(session.tell.now.taken)
+
+        assert recorder.on_air(held) <= 1

@@ -29,9 +29,14 @@ class Goes:
         self._air = air
 
     @property
+    def is_relay_here(self) -> bool:
+        """Whether a relay is near that can be asked."""
+        return self._air is not None and self._air.is_open
+
+    @property
     def can_be_asked(self) -> bool:
         """Whether somebody has been heard since power-up who could say."""
-        return self._parts.heard.is_set() or (self._air is not None and self._air.is_open)
+        return self._parts.heard.is_set() or self.is_relay_here
 
     async def ask(self, entry: Entry) -> bool:
         """Whether to act, by whoever was reached last. Raises Unreachable where nobody says so, and TokenEnded."""
@@ -47,6 +52,8 @@ class Goes:
         raise troubles[0]
 
     async def _ask_server(self, entry: Entry) -> bool:
+        if entry.type == "start_recording" and not self._parts.settings.is_trusted:
+            raise Unreachable("anybody could be this server: no start by its word, also where a relay has brought time")
         answer = await self._parts.api.ack(entry.id)
         if answer.status in {404, 409}:
             return False

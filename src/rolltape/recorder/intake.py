@@ -27,6 +27,8 @@ class Intake:
         entry = journal.get(offer.id)
         if entry is not None and not entry.dropped and not (entry.is_open and entry.came_by_air):
             return self._again(entry)  # a grant of its own connection lives longer than one from the air
+        if entry is not None and self._parts.replay.record.used(entry.seq):
+            return False  # it has begun, or it is an offer from before the no-go: there is nothing to be said of it
         if journal.is_full or self._parts.is_resetting:
             return False
         try:

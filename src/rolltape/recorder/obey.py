@@ -52,9 +52,14 @@ class Obey:
         """The commands for which a go could not be had so far: a heartbeat may ask too."""
         return [self._asking] if self._asking is not None else []
 
-    def heard_go(self, command_id: str, go: bool) -> None:
-        """A heartbeat answer said go, or no go."""
-        if command_id == self._asking:
+    def heard_go(self, command_id: str, go: bool, status: str | None) -> None:
+        """A heartbeat answer said go, or no go.
+
+        It is asked once more where that may mean that the server could not say at the moment (no go, no status), and
+        where anybody could have said go.
+        """
+        is_word = self._parts.settings.is_trusted if go else status is not None
+        if is_word and command_id == self._asking:
             self._goes_heard[command_id] = go
             self._parts.bells.obey.ring()
 
@@ -68,7 +73,7 @@ class Obey:
             return
         if entry is not None and entry.is_open and not self._has_begun(entry):
             log(f"{command_id}: revoked")
-            self._parts.journal.drop(command_id)
+            self._give_up(entry)
             if self._asking == command_id:
                 self._asking = None
 
@@ -95,15 +100,20 @@ class Obey:
             except Unreachable as trouble:
                 log(f"{entry.id}: no go yet: {trouble}")
                 self._asking = entry.id
-                await self._pause(backoff.next(), trouble.retry_after)
+                await self._pause(entry, backoff.next(), trouble.retry_after)
             except TokenEnded:
                 await self._parts.end_token()
 
-    async def _pause(self, seconds: float, retry_after: float | None) -> None:
-        if retry_after is not None:
-            await self._parts.clock.sleep(retry_after)
-        else:
+    async def _pause(self, entry: Entry, seconds: float, retry_after: float | None) -> None:
+        """A server that wants time gets it: but no stop waits behind that, and no relay that has just come."""
+        if retry_after is None:
             await self._parts.bells.obey.wait(seconds)
+            return
+        until = self._parts.clock.monotonic() + retry_after
+        while self._next() is entry and (left := until - self._parts.clock.monotonic()) > 0:
+            await self._parts.bells.obey.wait(left)
+            if self._goes.is_relay_here:
+                return
 
     def _next(self) -> Entry | None:
         if not (self._goes.can_be_asked or self._parts.ended.is_set()):
@@ -133,8 +143,16 @@ class Obey:
 
     def _no_go(self, entry: Entry) -> None:
         log(f"{entry.id}: no go")
+        self._give_up(entry)
+
+    def _give_up(self, entry: Entry) -> None:
+        """It is over, by the server's word: nothing of the same number is obeyed again.
+
+        A relay may hold a grant of it too, whichever way this one came, and show that when there is no network. To obey
+        a stop late does no harm.
+        """
         self._parts.journal.drop(entry.id)
-        if entry.came_by_air:  # a relay may show the grant again, and say that there is no network
+        if entry.came_by_air or (entry.type != "stop_recording" and self._parts.settings.is_trusted):
             self._parts.replay.mark(entry.seq)
 
     def _refuse(self, entry: Entry, refused: GrantRefused) -> None:

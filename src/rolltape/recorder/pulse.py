@@ -57,7 +57,7 @@ class Pulse:
         self._learn(heard, sent)
         await self._take_keys(heard)
         for ack in each(heard.acks, AckHeard):
-            self._obey.heard_go(ack.id, ack.go)
+            self._obey.heard_go(ack.id, ack.go, ack.status)
         for result in each(heard.results, ResultHeard):
             self._reports.heard(result)
         self._intake.take(offers(heard.commands))  # before the floor: they were minted before the record was lost

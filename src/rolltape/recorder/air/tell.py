@@ -5,6 +5,7 @@ isn't repeated on this connection, and asked about instead.
 """
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ from rolltape.recorder.state import state_of
 from rolltape.recorder.tapes import Tape, completion_of, creation_of
 from rolltape.wire.ble import to_device, to_relay
 
+T = TypeVar("T")
 MOST_REPORTS, MOST_RECORDINGS = 16, 8
 """So much is told in one go: a relay that carries it asks for more."""
 _STATE = "state"
@@ -28,6 +30,7 @@ _NEWS = ("device_state", "recording", "pending_recordings", "replay_state_lost")
 @dataclass(slots=True)
 class Told:
     """What was said on one connection, and what of it the relay says that it holds. `nexts`: to be answered.
+    `turns`: how often all was gone through again, so that everything has its turn.
 
     is_offline: the relay has said so since it last asked for more; then proofs aren't asked for, but a go always is.
     Before the first NEXT nothing is told: the relay isn't ready for it.
@@ -36,6 +39,7 @@ class Told:
     link: Link
     is_offline: bool = False
     said: set[str] = field(default_factory=set)
+    turns: int = 0
     taken: set[str] = field(default_factory=set)
     state: list[object] | None = None
     nexts: int = 0
@@ -58,7 +62,8 @@ class Tell:
 
     def taken(self, message: to_device.Taken) -> None:
         """The relay says that it holds something. It may lie: the next connection hears it again."""
-        if self.now is not None:
+        is_ours = message.id is None or self._parts.journal.get(message.id) or self._parts.tapes.get(message.id)
+        if self.now is not None and is_ours:
             self.now.taken.add(message.id or _STATE)
 
     async def run(self) -> None:
@@ -87,13 +92,15 @@ class Tell:
 
     async def _all(self, told: Told, *, again: bool) -> None:
         await self._state(told, again=again)
-        for entry in self._parts.journal.untold()[:MOST_REPORTS]:
-            if again or entry.id not in told.said:
-                await self._report(told, entry)
-        recordings = [tape for tape in self._parts.tapes.all() if self._is_news(tape)]
-        for tape in recordings[:MOST_RECORDINGS]:
-            if again or self._key(tape) not in told.said:
-                await self._recording(told, tape)
+        present = self._parts.identity.known.generation
+        untold = sorted(self._parts.journal.untold(), key=lambda entry: entry.gen not in (0, present))
+        for entry in _in_turn(told, untold, [entry.id for entry in untold], MOST_REPORTS, again=again):
+            await self._report(told, entry)
+        tapes = [tape for tape in self._parts.tapes.all() if self._is_news(tape)]
+        tapes.sort(key=lambda tape: not self._is_whole(tape))
+        for tape in _in_turn(told, tapes, [self._key(tape) for tape in tapes], MOST_RECORDINGS, again=again):
+            await self._recording(told, tape)
+        told.turns += again
 
     async def _state(self, told: Told, *, again: bool) -> None:
         state = state_of(self._parts)
@@ -164,3 +171,14 @@ class Tell:
 
     def _sign(self, tape: Tape, body: bytes) -> bytes | None:
         return self._receipts.of("recorded", body, recording_id=tape.id, generation=tape.generation)
+
+
+def _in_turn(told: Told, items: list[T], keys: list[str], most: int, *, again: bool) -> list[T]:
+    """At most so many of `items`: first what is new to this relay, then (`again`) others than the last time.
+
+    What no relay can have confirmed, or what is held back, must not stand in the way of the rest.
+    """
+    new = [item for item, key in zip(items, keys, strict=True) if key not in told.said]
+    old = [item for item, key in zip(items, keys, strict=True) if key in told.said] if again else []
+    begin = told.turns * most % len(old) if old else 0
+    return [*new, *old[begin:], *old[:begin]][:most]
