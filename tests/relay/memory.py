@@ -20,6 +20,7 @@ class MemoryLink:
     def __init__(self, device: AirSession, mtu: int, cut_after: int | None, may_pair: bool) -> None:
         self._device, self._mtu, self._left, self._may_pair = device, mtu, cut_after, may_pair
         self._to_relay: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._sending = asyncio.Lock()
         self._to_device: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.is_encrypted = False
         self.is_gone = False
@@ -69,8 +70,9 @@ class MemoryLink:
     # The device's end
 
     async def send(self, message: Message) -> None:
-        for fragment in cut(frame(message), self._mtu):
-            await self.notify(fragment)
+        async with self._sending:  # each message whole, as a radio's link sends it
+            for fragment in cut(frame(message), self._mtu):
+                await self.notify(fragment)
 
     async def notify(self, fragment: bytes) -> None:
         """Any bytes at all."""
