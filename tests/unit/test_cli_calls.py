@@ -353,3 +353,37 @@ def test_completion_can_be_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     command = [sys.executable, "-c", "import sys; sys.argv = ['rolltape']; from rolltape.cli.main import main; main()"]
     done = subprocess.run(command, env=asked, capture_output=True, text=True, timeout=30, check=False)
     assert "rolltape" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "relay-tokens create"),
+        (["--token", "rtok_a", "--token-file", "b"], "not both"),
+        (["--token", "rtok_a", "--server", "rolltape.example.com"], "https://rolltape.example.com"),
+        (["--token", "rtok_a", "--server", ""], "ROLLTAPE_SERVER"),
+    ],
+)
+def test_a_gateway_that_lacks_its_server_or_token_is_told_what_to_pass(
+    arguments: list[str], told: str, shell: Shell
+) -> None:
+    ended = shell("relay", *arguments)
+    assert ended.code == ExitCode.USAGE
+    assert told in ended.err
+
+
+def test_a_gateway_whose_token_file_is_not_there_says_who_makes_one(
+    shell: Shell, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    ended = shell("relay", "--token-file", str(tmp_path / "token"), "--spool", str(tmp_path / "spool"))
+    assert ended.code == ExitCode.FAILED
+    assert str(tmp_path / "token") in caplog.text
+    assert "relay-tokens create" in caplog.text
+
+
+def test_a_key_for_a_folder_that_had_no_database_is_told_so(shell: Shell, tmp_path: Path) -> None:
+    first, second = (shell("keys", "create", "--data", str(tmp_path / "new")) for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert "had no database" in first.err
+    assert "had no database" not in second.err

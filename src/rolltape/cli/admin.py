@@ -113,10 +113,13 @@ def create_key(
         raise typer.BadParameter("test or live", param_hint="--mode")
     from rolltape import wiring
 
+    is_new = not (data / "rolltape.db").exists()
     made: dict[str, Any] = wiring.admin_create_key(data, mode, chosen, name, project)
     shown = {field: made[field] for field in ("id", "key", "project_id", "scopes")}
     out = Output(as_json=json)
     out.item(shown, fields_of(shown))
+    if is_new:
+        out.hint(f"\n{data} had no database and has one now: the key is good for a server on this folder alone.")
     out.hint("\nKeep it now: only a hash of it is stored. To use it from this shell:")
     out.hint(f"  export ROLLTAPE_API_KEY={made['key']}")
 

@@ -225,7 +225,9 @@ class Story:
         for line in self._curl_lines(device, recording):
             self.page.said(line)
         if self.wishes.once:
-            self.page.said("\nThe server ends now; without --once it stays up, so that these lines work.", "dim")
+            self.page.said(
+                "\nThe server ends now; without --once (ONCE=1) it stays up, so that these lines work.", "dim"
+            )
 
     def _curl_lines(self, device: BoundDevice, recording: Recording) -> list[str]:
         auth = shlex.quote(f"Authorization: Bearer {self.key}")

@@ -1,6 +1,7 @@
 """The reference recorder from the shell, its key, and its buttons."""
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -57,8 +58,11 @@ def recorder(
 
     It ends on SIGTERM or Ctrl-C.
     """
+    from rolltape.recorder.ble.adapter import INSTALL
     from rolltape.recorder.run import run_recorder
 
+    if ble and find_spec("bumble") is None:
+        raise typer.BadParameter(INSTALL, param_hint="--ble")
     settings = _settings(
         server=server,
         token=token,

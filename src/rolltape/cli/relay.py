@@ -15,7 +15,9 @@ def add_to(app: typer.Typer) -> None:
 
 def relay(
     *,
-    server: Annotated[str, typer.Option(envvar=["ROLLTAPE_SERVER", "ROLLTAPE_URL"], help="The server's URL.")],
+    server: Annotated[
+        str, typer.Option(envvar=["ROLLTAPE_SERVER", "ROLLTAPE_URL"], help="The server's URL.", show_default="required")
+    ] = "",
     token: Annotated[
         str | None, typer.Option(envvar="ROLLTAPE_RELAY_TOKEN", help="The relay token that your backend minted.")
     ] = None,
@@ -42,13 +44,18 @@ def relay(
     from rolltape.relay.config import RelaySettings
     from rolltape.relay.run import run_relay
 
-    settings = RelaySettings(
-        server=server,
-        token=token,
-        token_file=token_file,
-        spool_dir=spool,
-        adapter=adapter,
-        connections=connections,
-        ca_file=ca_file,
-    )
+    if not server:
+        raise typer.BadParameter("--server is missing, and neither ROLLTAPE_SERVER nor ROLLTAPE_URL is set")
+    try:
+        settings = RelaySettings(
+            server=server,
+            token=token,
+            token_file=token_file,
+            spool_dir=spool,
+            adapter=adapter,
+            connections=connections,
+            ca_file=ca_file,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     raise typer.Exit(run_relay(settings))

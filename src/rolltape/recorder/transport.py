@@ -21,6 +21,14 @@ MAX_ANSWER_BYTES = 1 << 20
 _MAX_RETRY_AFTER_SEC = 3600.0
 
 
+def why(error: Exception) -> str:
+    """Why no connection came about, for the log; with what to do where it is the certificate."""
+    said = f"{type(error).__name__}: {error}"
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return f"{said}. For a certificate of your own, name it: --ca-file or ROLLTAPE_CA_FILE"
+    return said
+
+
 class Unreachable(Exception):
     """The server could not be heard, or can't answer now. `retry_after` is in seconds, where the server said it."""
 
@@ -128,7 +136,7 @@ class Line:
             request = self._http.build_request(method, url, headers=headers, content=content, timeout=seconds)
             answer = await self._clock.wait(self._exchange(request), seconds)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-            raise Unreachable(f"{type(error).__name__}: {error}") from error
+            raise Unreachable(why(error)) from error
         if answer is None:
             raise Unreachable(f"no answer within {seconds:g} s")
         if answer.status in {408, 429} or answer.status >= 500:

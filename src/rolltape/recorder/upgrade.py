@@ -11,7 +11,7 @@ from rolltape.clock import Clock
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.heard import error_of
 from rolltape.recorder.identity import Identity
-from rolltape.recorder.transport import TokenEnded, Unreachable, retry_after, tls_of
+from rolltape.recorder.transport import TokenEnded, Unreachable, retry_after, tls_of, why
 from rolltape.wire.channel import SUBPROTOCOL
 
 CHANNEL_PATH = "/v1/devices/me/channel"
@@ -48,7 +48,7 @@ class Upgrade:
                 _look_at(refused.response)
                 continue
             except _OPEN_FAILS as error:
-                raise Unreachable(f"{type(error).__name__}: {error}") from error
+                raise Unreachable(why(error)) from error
             if socket is None:
                 raise Unreachable(f"no answer within {seconds:g} s")
             if socket.subprotocol != SUBPROTOCOL:

@@ -48,7 +48,8 @@ class RelaySettings:
             )
         if (self.token is None) == (self.token_file is None):
             raise ValueError(
-                "pass a relay token or a file that holds one: your backend mints it, POST /v1/relay-tokens"
+                "pass a relay token or a file that holds one, not both: --token or --token-file. "
+                "Your backend makes it: rolltape relay-tokens create, or POST /v1/relay-tokens"
             )
         if not 1 <= self.connections <= 16:
             raise ValueError("connections must be 1 to 16")

@@ -6,6 +6,7 @@ import os
 from rolltape.relay.config import RelaySettings
 
 MAX_TOKEN_BYTES = 4096
+_MINT = "Your backend makes one: rolltape relay-tokens create, or POST /v1/relay-tokens."
 
 
 class TokenEnded(Exception):
@@ -21,9 +22,13 @@ class Token:
         self._mark: tuple[int, int, int] | None = None
         self._refused = ""
         if self._file is not None:
-            self._text = self._read()
+            try:
+                self._text = self._read()
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise ValueError(f"the relay token can't be read from {self._file}: {why}. {_MINT}") from error
         if not self._text:
-            raise ValueError("the relay token is empty")
+            raise ValueError(f"the relay token is empty. {_MINT}")
 
     @property
     def can_change(self) -> bool:
@@ -36,7 +41,7 @@ class Token:
             with contextlib.suppress(OSError):  # being replaced, or gone for a moment: the one known goes on
                 self._text = self._read() or self._text
         if self._text == self._refused:
-            raise TokenEnded("the relay token has ended: mint a new one, POST /v1/relay-tokens")
+            raise TokenEnded(f"the relay token has ended. {_MINT}")
         return self._text
 
     def refuse(self, token: str) -> None:

@@ -104,7 +104,7 @@ def _unreachable_text(outcome: NoAnswer, retry: bool) -> str:
     if not outcome.sent:
         return f"the server can't be reached: {outcome.why}. {_hint(outcome.why)}"
     what_next = "It is safe to send it again." if retry else "It may have happened: look before you send it again."
-    return f"no answer came: {outcome.why}. {what_next}"
+    return f"no answer came: {outcome.why.rstrip('.')}. {what_next}"
 
 
 def _hint(why: str) -> str:

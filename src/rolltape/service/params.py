@@ -38,8 +38,9 @@ def canonical_params(body: CreateCommand) -> str:
     known = _START_FIELDS if body.type == "start_recording" else frozenset[str]()
     unknown = sorted(set(given) - known)
     if unknown:
-        names = ", ".join(f"params.{name[:64]}" for name in unknown[:20])
-        raise invalid(f"{body.type} has no such params: {names}. Leave them out.", f"params.{unknown[0][:64]}")
+        names = [f"params.{name[:64]}" for name in unknown[:20]]
+        told = f"{body.type} has no such params: {', '.join(names)}. Leave them out."
+        raise Problem(Code.INVALID_REQUEST, told, param=names[0], details={"unknown": names})
     if body.type != "start_recording":
         return "{}"
     return _start_params(given) if given else _DEFAULT_START

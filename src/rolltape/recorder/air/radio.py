@@ -23,5 +23,5 @@ class OnAir:
                 async with on_adapter(self._adapter, self._session, self._parts.clock) as peripheral:
                     await peripheral.run(lambda: log(f"on the air, by {self._adapter}"))
             except RadioMissing as missing:
-                log(str(missing))
+                log(f"{missing}; the next try is in {_AGAIN_SEC:g} s")
             await self._parts.clock.sleep(_AGAIN_SEC)
