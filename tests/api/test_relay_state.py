@@ -293,6 +293,26 @@ def test_without_a_receipt_a_recording_of_a_device_that_signs_is_taken_too(keyed
     assert upload(keyed, made.json()["id"], {}).status_code == 200
 
 
+def test_without_a_receipt_no_recording_of_a_device_that_signs_has_ended(keyed: Relayed) -> None:
+    """Whether one runs decides whether the device may be given away: a relay's bare word must not say so."""
+    began = "2026-01-01T00:00:00Z"
+    recording = new_id("rec", 0)
+    start = keyed.device.command()["id"]
+    keyed.signed_ack(start)
+    assert keyed.signed_report(start, result={"recording_id": recording, "started_at": began}).status_code == 200
+    end = {"ended_at": "2026-01-01T00:00:01Z"}
+    body = {"id": recording, "started_at": began, **end}
+    made = keyed.call("POST", f"{keyed.path}/recordings", json=body)
+    assert (made.status_code, made.json()["ended_at"]) == (201, None)
+    assert upload(keyed, recording, end).json()["ended_at"] is None
+    unbind = f"{keyed.device.path}/unbind"
+    assert is_refused(keyed.world.call("POST", unbind), 409, Code.DEVICE_RECORDING)
+    stop = keyed.device.command("stop_recording")["id"]
+    keyed.signed_ack(stop)
+    assert keyed.signed_report(stop, result={"recording_id": recording}).status_code == 200
+    assert keyed.world.call("POST", unbind).status_code == 200
+
+
 def test_a_recording_of_another_device_or_user_is_out_of_reach(world: ContractWorld, plain: Relayed) -> None:
     other = relayed(world)
     theirs = other.call("POST", f"{other.path}/recordings", json={"started_at": BEGAN}).json()["id"]
