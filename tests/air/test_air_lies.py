@@ -241,6 +241,23 @@ def test_a_grant_that_ends_in_hand_is_dropped_and_a_fresh_one_is_obeyed(tmp_path
         relay.wait_status(start, "executed")
 
 
+def test_a_grant_that_is_given_again_and_again_is_noted_once(tmp_path: Path) -> None:
+    with rig(tmp_path) as (relay, recorder):
+        relay.connect(recorder)
+        has_time(relay, recorder)
+        relay.answers = False
+        start = relay.give(relay.command("start_recording"))
+        relay.wait_for(to_relay.Challenge, lambda c: c.command_id == start.id)
+        journal = tmp_path / "state" / "journal"
+        noted = journal.stat().st_size
+        for _ in range(20):
+            relay.give(start)
+        settled(relay)
+        assert journal.stat().st_size == noted
+        relay.say(to_device.Grant(relay.fresh(start, 400)))
+        relay.wait_until(lambda: journal.stat().st_size > noted, "the longer grant")
+
+
 def test_a_start_that_was_held_until_after_its_stop_starts_nothing(tmp_path: Path) -> None:
     with rig(tmp_path) as (relay, recorder):
         relay.connect(recorder)

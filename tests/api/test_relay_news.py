@@ -153,6 +153,30 @@ def test_fresh_grants_come_before_those_that_were_handed_out_end(world: Contract
     assert {**claims(again["grant_token"]), "exp": 0} == {**claims(first["grant_token"]), "exp": 0}
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_was_acknowledged_comes_again_once_no_grant_of_it_is_good_any_more(
+    world: ContractWorld, keyed: bool
+) -> None:
+    """The link went before the answer came, and the grant ended in the device's hand: else nobody would hear more."""
+    near = relayed(world, keyed=keyed)
+    command = near.device.command("trigger_upload", ttl_seconds=7200)["id"]
+    assert heard(near)[0] == [command]
+    assert near.signed_ack(command).status_code == 200
+    assert heard(near)[0] == []
+    _, _, cursor = heard(near)
+    world.pass_time(900)
+    fresh = near.commands(f"?cursor={cursor}")["commands"]
+    assert [offer["id"] for offer in fresh] == [command]
+    assert claims(fresh[0]["grant_token"])["seq"] == 1
+    seen = near.device.read(command)
+    assert (seen["status"], seen["delivery"]["evidence"]) == ("delivered", "device_signed" if keyed else "relay")
+    assert near.device.offered() == []
+    assert heard(near)[0] == []
+    world.pass_time(900)
+    near.signed_report(command)
+    assert heard(near)[0] == []
+
+
 def test_how_long_grants_last_is_a_setting(tmp_path: Path) -> None:
     with open_contract(tmp_path, relay_grant_seconds=60) as world:
         plain = relayed(world)

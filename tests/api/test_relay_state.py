@@ -234,13 +234,13 @@ def test_a_floor_is_above_all_that_was_minted_and_raised_only_where_asked(plain:
 # Recordings
 
 
-def upload(of: Relayed, recording: str, complete: dict[str, Any]) -> Any:
+def upload(of: Relayed, recording: str, complete: dict[str, Any], audio: bytes = AUDIO) -> Any:
     """Sends the audio, and completes it so."""
     path = f"{of.path}/recordings/{recording}"
-    where = of.call("POST", f"{path}/upload-url", json={"content_type": "audio/ogg", "file_size_bytes": len(AUDIO)})
+    where = of.call("POST", f"{path}/upload-url", json={"content_type": "audio/ogg", "file_size_bytes": len(audio)})
     assert where.status_code == 201, where.text
     url = where.json()["upload_url"].removeprefix(of.world.web.base_url)
-    assert of.call("PUT", url, "", content=AUDIO, headers=where.json()["headers"]).status_code == 200
+    assert of.call("PUT", url, "", content=audio, headers=where.json()["headers"]).status_code == 200
     return of.call("POST", f"{path}/upload-complete", json=complete)
 
 
@@ -287,10 +287,42 @@ def test_a_receipt_of_a_recording_must_be_right_where_it_is_given(keyed: Relayed
     assert keyed.call("POST", f"{path}/{recording}/upload-complete", json=right).status_code == 200
 
 
-def test_without_a_receipt_a_recording_of_a_device_that_signs_is_taken_too(keyed: Relayed) -> None:
-    made = keyed.call("POST", f"{keyed.path}/recordings", json={"started_at": BEGAN})
-    assert made.status_code == 201
-    assert upload(keyed, made.json()["id"], {}).status_code == 200
+def test_a_relays_own_sound_never_stands_in_the_way_of_what_a_device_signed(keyed: Relayed) -> None:
+    recording, other = new_id("rec", 0), b"OggS" + b"not what was heard" * 9
+    assert (
+        keyed.call("POST", f"{keyed.path}/recordings", json={"id": recording, "started_at": BEGAN}).status_code == 201
+    )
+    claimed = upload(keyed, recording, {"content_sha256": hashlib.sha256(other).hexdigest()}, other)
+    assert (claimed.status_code, claimed.json()) == (202, {"claimed": True, "status": None})
+    assert keyed.world.get(f"/v1/recordings/{recording}")["status"] == "pending"
+    assert keyed.challenge(recording_id=recording).recording_id is None
+    sha256 = hashlib.sha256(AUDIO)
+    signed = keyed.signed("recorded", {"content_sha256": sha256.hexdigest()}, recording_id=recording)
+    complete = f"{keyed.path}/recordings/{recording}/upload-complete"
+    assert is_refused(keyed.call("POST", complete, json=signed), 409, Code.INTEGRITY_FAILURE)
+    assert upload(keyed, recording, signed).json()["status"] == "uploaded"
+    assert keyed.challenge(recording_id=recording).sha256 == sha256.digest()
+
+
+def test_without_a_receipt_no_recording_of_a_device_that_signs_has_ended(keyed: Relayed) -> None:
+    """Whether one runs decides whether the device may be given away: a relay's bare word must not say so."""
+    began = "2026-01-01T00:00:00Z"
+    recording = new_id("rec", 0)
+    start = keyed.device.command()["id"]
+    keyed.signed_ack(start)
+    assert keyed.signed_report(start, result={"recording_id": recording, "started_at": began}).status_code == 200
+    end = {"ended_at": "2026-01-01T00:00:01Z"}
+    body = {"id": recording, "started_at": began, **end}
+    made = keyed.call("POST", f"{keyed.path}/recordings", json=body)
+    assert (made.status_code, made.json()["ended_at"]) == (201, None)
+    assert upload(keyed, recording, end).status_code == 202
+    assert keyed.world.get(f"/v1/recordings/{recording}")["ended_at"] is None
+    unbind = f"{keyed.device.path}/unbind"
+    assert is_refused(keyed.world.call("POST", unbind), 409, Code.DEVICE_RECORDING)
+    stop = keyed.device.command("stop_recording")["id"]
+    keyed.signed_ack(stop)
+    assert keyed.signed_report(stop, result={"recording_id": recording}).status_code == 200
+    assert keyed.world.call("POST", unbind).status_code == 200
 
 
 def test_a_recording_of_another_device_or_user_is_out_of_reach(world: ContractWorld, plain: Relayed) -> None:

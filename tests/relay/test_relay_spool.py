@@ -14,7 +14,7 @@ import pytest
 
 from rolltape.clock import machine_ms
 from rolltape.relay import spool as spools
-from rolltape.relay.shelf import STALE_MS, Facts, Shelf, ShelfFull
+from rolltape.relay.shelf import MOST_OF_ONE, STALE_MS, Facts, Shelf, ShelfFull
 from rolltape.relay.spool import Spool, SpoolFull, Word
 
 DEVICE = "dev_0H2bQy5fT8nWkR3mZxPc7L"
@@ -174,7 +174,7 @@ def test_no_device_fills_the_spool_for_the_others(tmp_path: Path, monkeypatch: p
 def test_the_shelf_takes_no_more_than_it_may(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, 3 * len(SOUND))
     for number in range(3):
-        shelf.announce(facts(number=number))
+        shelf.add(shelf.announce(facts(number=number)), SOUND)
     with pytest.raises(ShelfFull):
         shelf.announce(facts(number=4))
     with pytest.raises(ShelfFull):
@@ -191,6 +191,29 @@ def test_what_was_begun_long_ago_is_let_go_and_what_is_whole_is_kept(tmp_path: P
     again = Shelf(tmp_path, MB)
     assert [kept.recording_id for kept in again.of(DEVICE)] == [facts(number=2).recording_id]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_was_promised_and_never_given_makes_way(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 3 * len(SOUND))
+    whole = shelf.add(shelf.announce(facts(number=0)), SOUND)
+    begun, idle = shelf.announce(facts(number=1)), shelf.announce(facts(number=2))
+    shelf.add(begun, SOUND[:10])
+    shelf.announce(facts(number=3))
+    assert shelf.get(DEVICE, idle.recording_id) is None
+    assert shelf.get(DEVICE, begun.recording_id) is not None
+    assert shelf.get(DEVICE, whole.recording_id) == whole
+    with pytest.raises(ShelfFull):
+        shelf.announce(facts(SOUND * 3, number=4))  # there never will be room: nothing makes way
+    assert shelf.get(DEVICE, begun.recording_id) is not None
+
+
+def test_one_device_takes_no_more_than_its_part_of_the_shelf(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, MB)
+    other = shelf.announce(Facts(**{**_fields(facts()), "device_id": "dev_other"}))
+    for number in range(MOST_OF_ONE + 1):
+        shelf.announce(facts(b"x", number=number))
+    assert len(shelf.of(DEVICE)) == MOST_OF_ONE
+    assert shelf.get("dev_other", other.recording_id) == other
 
 
 def test_a_recording_that_is_told_of_anew_begins_again_and_its_old_bytes_are_gone(tmp_path: Path) -> None:

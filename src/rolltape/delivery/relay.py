@@ -99,7 +99,7 @@ async def look(app: Services, who: RelayPrincipal, mark: Mark | None, now: int) 
     if mark is not None:
         revoked, upto = _closed(app, who, mark.event, upto, now)
     news = {row.id for row in devices} if full or mark is None else _news(app, devices, mark.event, upto)
-    chosen = [row for row in devices if row.commands_wait and row.id in news]
+    chosen = [row for row in devices if full or (row.commands_wait and row.id in news)]
     found = await asyncio.gather(*(_offers(app, row, now) for row in chosen))
     full_at = now if full or mark is None else mark.full_at
     return News([offer for offers in found for offer in offers], revoked, Mark(upto, full_at))

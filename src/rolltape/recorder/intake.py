@@ -63,6 +63,9 @@ class Intake:
         self._take(cwt, claims)
 
     def _take(self, grant: str | bytes, claims: Claims) -> None:
+        known = self._parts.journal.get(claims.jti)
+        if known is not None and known.is_open and known.token == text_of(grant):
+            return  # a relay may say it again for ever, and each note wears the flash
         entry = Entry(
             id=claims.jti, token=text_of(grant), seq=claims.seq, type=claims.type, exp=claims.exp, gen=claims.gen
         )

@@ -179,6 +179,7 @@ class Desk:
         facts = self._facts(told)
         try:
             if await is_uploaded(self._parts, facts):
+                self._let_go(told.recording_id)
                 await self._talk.say(Taken(what=0x85, id=told.recording_id))
                 self._parts.told(self._device_id)
                 return
@@ -191,6 +192,12 @@ class Desk:
                 self._parts.network.lost(trouble)
         if told.complete is not None and told.size > 0:
             await self._shelve(facts)
+
+    def _let_go(self, recording_id: str) -> None:
+        """The server has it by another way: what was fetched of it here is of no more use."""
+        held = self._parts.shelf.get(self._device_id, recording_id)
+        if held is not None and not held.is_whole:
+            self._parts.shelf.drop(held)
 
     async def _shelve(self, facts: Facts) -> None:
         held = self._parts.shelf.announce(facts)

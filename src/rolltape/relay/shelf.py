@@ -20,7 +20,9 @@ from rolltape.relay.log import log
 from rolltape.wire.ids import is_id
 
 MOST_TAPES = 2_000
-"""How many recordings may lie on the shelf; and of one device a quarter, so that none can fill it for the others."""
+"""How many recordings may lie on the shelf."""
+MOST_OF_ONE = 200
+"""How many of one device, so that none can fill the shelf with what it never gives."""
 STALE_MS = 8 * 86_400_000
 """What was begun and not gone on with for so long is let go at the next start: its device has it still."""
 _FREE_BYTES = 64 << 20
@@ -67,6 +69,9 @@ class Progress:
 
 class Shelf:
     """The recordings in `folder`; made if it isn't there. At most `most_bytes` of sound, as announced.
+
+    What is not whole yet is worth no more than the time to fetch it again: where there is no room, it makes way, first
+    the one that nothing was added to for longest.
 
     A device may announce a recording anew while a piece of it is being written in another thread: one at a time.
     """
@@ -166,18 +171,33 @@ class Shelf:
 
     def _keep(self, facts: Facts) -> None:
         write_whole(self._folder / f"{facts.name}.facts", seal(facts))
-        self._facts[facts.name] = facts
+        self._facts.pop(facts.name, None)
+        self._facts[facts.name] = facts  # the last that anything happened to
 
     def _find_room(self, new: Facts) -> None:
-        every, own = list(self._facts.values()), self.of(new.device_id)
-        missing = sum(facts.size - facts.held for facts in every)
-        if (
-            len(every) >= MOST_TAPES
-            or len(own) >= MOST_TAPES // 4
-            or sum(facts.size for facts in every) + new.size > self._most
-            or missing + new.size + _FREE_BYTES > shutil.disk_usage(self._folder).free
-        ):
+        """Raises ShelfFull where there is none, and none can be made."""
+        theirs = [facts for facts in self._facts.values() if facts.device_id == new.device_id]
+        stay = [facts for facts in self._facts.values() if facts.is_whole]
+        stay_of_theirs = [facts for facts in theirs if facts.is_whole]
+        if len(stay_of_theirs) >= MOST_OF_ONE or not self._has_room(new.size, stay):
             raise ShelfFull
+        if len(theirs) >= MOST_OF_ONE:
+            self._make_way(theirs)
+        while not self._has_room(new.size, list(self._facts.values())):
+            self._make_way(list(self._facts.values()))
+
+    def _make_way(self, among: list[Facts]) -> None:
+        oldest = next((facts for facts in among if not facts.is_whole), None)
+        if oldest is None:
+            raise ShelfFull
+        self.drop(oldest)
+
+    def _has_room(self, size: int, beside: list[Facts]) -> bool:
+        promised = sum(facts.size for facts in beside)
+        missing = sum(facts.size - facts.held for facts in beside)
+        free = shutil.disk_usage(self._folder).free
+        fits = promised + size <= self._most and missing + size + _FREE_BYTES <= free
+        return fits and len(beside) < MOST_TAPES
 
     def _open(self, path: Path) -> None:
         try:

@@ -1,13 +1,16 @@
 """Recordings through a relay: as a device would make them itself, under its end user's bindings alone."""
 
+import msgspec
+
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import RelayedDevice, RelayPrincipal
 from rolltape.service import receipts, recordings
 from rolltape.service.context import Services
 from rolltape.service.receipts import Expected
 from rolltape.service.relay_reach import out_of_reach, reach, under
+from rolltape.wire.receipt import Receipt
 from rolltape.wire.recording import Recording, UploadUrl, UploadUrlRequest
-from rolltape.wire.relay import RelayCreateRecording, RelayUploadComplete
+from rolltape.wire.relay import Claimed, RelayCreateRecording, RelayUploadComplete
 
 
 async def create_recording(
@@ -18,8 +21,17 @@ async def create_recording(
     speaker = under(device, await _generation(app, device, body, now))
     if speaker is None:
         raise _other_binding()
-    receipts.check(app, speaker, body.receipt, Expected("recorded", body=raw, recording_id=body.id))
-    return await recordings.create_recording(app, speaker, body, now=now)
+    receipt = receipts.check(app, speaker, body.receipt, Expected("recorded", body=raw, recording_id=body.id))
+    return await recordings.create_recording(app, speaker, _as_far_as_known(speaker, body, receipt), now=now)
+
+
+def _as_far_as_known(
+    device: RelayedDevice, body: RelayCreateRecording, receipt: Receipt | None
+) -> RelayCreateRecording:
+    """That a recording has ended is the device's to say: a relay's bare word for one that signs ends nothing."""
+    if receipt is None and device.public_key is not None:
+        return msgspec.structs.replace(body, ended_at=None)
+    return body
 
 
 async def _generation(app: Services, device: RelayedDevice, body: RelayCreateRecording, now: int) -> int | None:
@@ -85,8 +97,13 @@ async def complete_upload(
     raw: bytes,
     *,
     now: int,
-) -> Recording:
-    """The recording, uploaded. Raises Problem: invalid_request, not_found, and as `recordings.complete_upload`."""
+) -> Recording | Claimed:
+    """The recording, uploaded; or a claim, which changes nothing: what a device that signs recorded is its to say.
+
+    Raises Problem: invalid_request, not_found, and as `recordings.complete_upload`.
+    """
     speaker = await _reach(app, who, device_id, recording_id, now)
-    receipts.check(app, speaker, body.receipt, Expected("recorded", body=raw, recording_id=recording_id))
+    receipt = receipts.check(app, speaker, body.receipt, Expected("recorded", body=raw, recording_id=recording_id))
+    if receipt is None and speaker.public_key is not None:
+        return Claimed(claimed=True, status=None)
     return await recordings.complete_upload(app, speaker, recording_id, body, now=now)

@@ -136,7 +136,8 @@ class CommandStore(Protocol):
         With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
         are left out; with `only_urgent` all but resets and stops are. `grants_until` is when the grants end that a
         relay gets for them (ms), where they don't last until `expires_at`: the greatest is kept as
-        `relay_grants_until`.
+        `relay_grants_until`. A relay also gets, behind the others, what was acknowledged by way of a relay and not
+        reported, once that time has gone by: the device's own grant has ended too.
         """
         ...
 

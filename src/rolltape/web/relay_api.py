@@ -110,9 +110,11 @@ async def upload_url(call: Call[UploadUrlRequest, None]) -> UploadUrl:
     )
 
 
-async def complete_upload(call: Call[RelayUploadComplete, None]) -> Recording:
-    return await relay_recordings.complete_upload(
-        call.app, call.relay, call.device_id, call.recording_id, call.body, call.raw or b"{}", now=call.now
+async def complete_upload(call: Call[RelayUploadComplete, None]) -> object:
+    return _or_claimed(
+        await relay_recordings.complete_upload(
+            call.app, call.relay, call.device_id, call.recording_id, call.body, call.raw or b"{}", now=call.now
+        )
     )
 
 
@@ -297,7 +299,7 @@ RELAY = (
         body=RelayUploadComplete,
         body_optional=True,
         body_example={"file_size_bytes": 48123, "duration_ms": 12040},
-        answers={200: Recording},
+        answers={200: Recording, 202: Claimed},
         errors=(Code.INTEGRITY_FAILURE, Code.UPLOAD_INCOMPLETE, Code.UPLOAD_CONFLICT),
         handler=complete_upload,
     ),

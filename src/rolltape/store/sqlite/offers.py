@@ -44,7 +44,8 @@ def offer(
 
     With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
     in `but`; with `only_urgent` only resets and stops. The first offer on each route is an event. `grants_until` (ms):
-    when the grants that a relay gets end, where that is before `expires_at`.
+    when the grants that a relay gets end, where that is before `expires_at`. A relay also gets what one has
+    acknowledged, once all grants of it have ended: a device that could not get its go in time is left with nothing.
     """
     expiry.settle(db, now)
     wanted = {
@@ -58,6 +59,8 @@ def offer(
         "only_urgent": only_urgent,
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
+    if route == "relay" and len(rows) <= limit:
+        rows += [CommandRow(*row) for row in db.all(_Q["taken_without_a_word"], wanted)]
     return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit
 
 

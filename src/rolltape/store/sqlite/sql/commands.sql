@@ -146,6 +146,17 @@ WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
 ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
 LIMIT :limit
 
+-- name: taken_without_a_word
+-- A relay brought the acknowledgement, and all grants that relays hold have ended since: the device may have none left.
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
+FROM commands
+WHERE device_id = :device_id AND status = 'delivered' AND generation = :generation AND route = 'relay'
+  AND relay_grants_until <= :now
+ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
+LIMIT :limit
+
 -- name: statuses
 SELECT c.id, c.status
 FROM json_each(:ids) AS asked
@@ -160,7 +171,7 @@ SET offers = offers + 1, offered_routes = offered_routes | :bit, route = :route,
     relay_grants_until = CASE :route WHEN 'relay' THEN max(coalesce(relay_grants_until, 0), :grants_until)
                                      ELSE relay_grants_until END,
     evidence = coalesce(evidence, 'offered')
-WHERE id = :id AND status = 'pending'
+WHERE id = :id AND status IN ('pending', 'delivered')
 
 -- name: binding_of
 SELECT generation, end_user_id, last_stop_seq, last_ended_stop_seq FROM device_bindings WHERE device_id = ?
