@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from rolltape.recorder.journal import Entry, Journal
-from rolltape.recorder.recorder import FolderBusy
 from rolltape.recorder.replay_file import ReplayFile
 from rolltape.recorder.tapes import Tape, Tapes
+from rolltape.running import FolderBusy
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.testing.script_server import ScriptCommand, ScriptServer
 from rolltape.wire.replay import ReplayRecord

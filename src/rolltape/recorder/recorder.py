@@ -1,12 +1,9 @@
 """A recorder, put together: it opens its state folder, recovers, and runs its loops until it is told to end."""
 
 import asyncio
-import contextlib
-import fcntl
-import os
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -32,13 +29,9 @@ from rolltape.recorder.studio import Studio
 from rolltape.recorder.tapes import Tapes
 from rolltape.recorder.transport import Line, NoLine, TokenEnded, Unreachable
 from rolltape.recorder.trusted_clock import TrustedClock
+from rolltape.running import end_all, keep_up, only_one
 
 _WIPING = "wiping"
-_RESTART_SEC = 5.0
-
-
-class FolderBusy(Exception):
-    """Another recorder runs on this state folder."""
 
 
 class Recorder:
@@ -69,7 +62,7 @@ class Recorder:
         """Until `stop` is set, or a factory reset is through. Raises FolderBusy. `started` is called when it is up."""
         folder = self._settings.state_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _only_one(folder):
+        with only_one(folder, f"another recorder runs on {folder}: end it, or use another --state"):
             if (folder / _WIPING).exists():
                 wipe(folder)
             parts = self._open(folder)
@@ -129,16 +122,16 @@ class Recorder:
         self._resume(parts)
         control = ControlSocket(self._settings.state_dir, Buttons(parts))
         await control.open()
-        tasks = [asyncio.create_task(self._keep_up(type(loop).__name__, loop.run)) for loop in loops]
+        tasks = [asyncio.create_task(keep_up(type(loop).__name__, loop.run, self._clock, log)) for loop in loops]
         if self._settings.refresh_token and self._settings.server is not None:
-            tasks.append(asyncio.create_task(self._keep_up("refresh", lambda: refresh_token(parts))))
+            tasks.append(asyncio.create_task(keep_up("refresh", lambda: refresh_token(parts), self._clock, log)))
         started()
         try:
             await _first_of(stop, parts.reset)
             await parts.studio.stop_if()
         finally:
             await control.close()
-            await _end(tasks)
+            await end_all(tasks)
             await self._line.close()
 
     def _behind_relays(self, parts: Parts, intake: Intake) -> Session | None:
@@ -158,15 +151,6 @@ class Recorder:
             parts.ended.set()
         if any(is_reset_done(entry) and entry.told for entry in parts.journal.all()):
             parts.reset.set()
-
-    async def _keep_up(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """A loop that falls over is a fault; the device says so and goes on."""
-        while True:
-            try:
-                return await run()
-            except Exception as error:
-                log(f"fault in {name}: {type(error).__name__}: {error}")
-                await self._clock.sleep(_RESTART_SEC)
 
 
 async def refresh_token(parts: Parts) -> None:
@@ -205,15 +189,6 @@ def _recording_changed(bells: Bells) -> None:
         bell.ring()
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a library may swallow one cancellation."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)
-
-
 async def _first_of(*events: asyncio.Event) -> None:
     waiters = [asyncio.create_task(event.wait()) for event in events]
     try:
@@ -221,16 +196,3 @@ async def _first_of(*events: asyncio.Event) -> None:
     finally:
         for waiter in waiters:
             waiter.cancel()
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FolderBusy(f"another recorder runs on {folder}: end it, or use another --state") from None
-        yield
-    finally:
-        os.close(fd)

@@ -13,7 +13,8 @@ from rolltape.clock import SystemClock
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Word
 from rolltape.recorder.log import log
-from rolltape.recorder.recorder import FolderBusy, Recorder
+from rolltape.recorder.recorder import Recorder
+from rolltape.running import FolderBusy
 
 
 def run_recorder(settings: RecorderSettings) -> int:

@@ -1,10 +1,7 @@
 """A gateway, put together: it opens its spool and runs its loops until it is told to end."""
 
 import asyncio
-import contextlib
-import fcntl
-import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +20,7 @@ from rolltape.relay.shelf import Progress, Shelf
 from rolltape.relay.spool import Spool
 from rolltape.relay.token import Token, TokenEnded
 from rolltape.relay.upload import Upload
-
-_RESTART_SEC = 5.0
-
-
-class FolderBusy(Exception):
-    """Another gateway runs on this spool."""
+from rolltape.running import end_all, keep_up, only_one
 
 
 class Gateway:
@@ -51,7 +43,7 @@ class Gateway:
         """Until `stop` is set. Raises FolderBusy, NoRadio at the start, and TokenEnded where no new token can come."""
         folder = self._settings.spool_dir
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _only_one(folder):
+        with only_one(folder, f"another gateway runs on {folder}: end it, or use another --spool"):
             token = Token(self._settings)
             line = Line(self._settings, token, self._clock)
             try:
@@ -87,12 +79,12 @@ class Gateway:
         parts.grants.came, parts.grants.revoked = central.grants_came, central.revoked
         register = Register(parts, central.devices_changed)
         loops = (register, Poll(parts), carrier, Upload(parts), central)
-        tasks = [asyncio.create_task(self._keep_up(type(loop).__name__, loop.run)) for loop in loops]
+        tasks = [asyncio.create_task(keep_up(type(loop).__name__, loop.run, self._clock, log)) for loop in loops]
         started()
         try:
             await self._until(stop, parts, central)
         finally:
-            await _end(tasks)
+            await end_all(tasks)
 
     async def _until(self, stop: asyncio.Event, parts: Parts, central: Central) -> None:
         events = [stop] if parts.token.can_change else [stop, parts.token_ended]
@@ -107,15 +99,6 @@ class Gateway:
             raise central.no_radio.result()
         if not stop.is_set():
             raise TokenEnded("the relay token has ended: mint a new one, POST /v1/relay-tokens; the spool is kept")
-
-    async def _keep_up(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """A loop that falls over is a fault; the gateway says so and goes on."""
-        while True:
-            try:
-                return await run()
-            except Exception as error:
-                log(f"fault in {name}: {type(error).__name__}: {error}")
-                await self._clock.sleep(_RESTART_SEC)
 
 
 class Percent:
@@ -132,25 +115,3 @@ class Percent:
         if tenth == 10:
             del self._tenths[at.recording_id]
         log(f"{at.recording_id}: {at.held} of {at.size} bytes over the air")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a library may swallow one cancellation."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FolderBusy(f"another gateway runs on {folder}: end it, or use another --spool") from None
-        yield
-    finally:
-        os.close(fd)

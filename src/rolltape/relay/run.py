@@ -7,10 +7,11 @@ import sys
 
 from rolltape.clock import SystemClock
 from rolltape.relay.config import RelaySettings
-from rolltape.relay.gateway import FolderBusy, Gateway
+from rolltape.relay.gateway import Gateway
 from rolltape.relay.log import log
 from rolltape.relay.radio import BleakRadio, NoRadio
 from rolltape.relay.token import TokenEnded
+from rolltape.running import FolderBusy
 
 
 def run_relay(settings: RelaySettings) -> int:

@@ -18,6 +18,7 @@ from rolltape.relay.log import log
 from rolltape.relay.parts import Parts
 from rolltape.relay.serve import Desk
 from rolltape.relay.talk import Junk, Talk
+from rolltape.running import end_all
 from rolltape.wire.ble.frames import Refusal
 from rolltape.wire.ble.service import VERSION
 from rolltape.wire.ble.to_device import Fetch, Grant, Hello, Next
@@ -107,7 +108,7 @@ class Session:
             for task in done:
                 task.result()
         finally:
-            await _end([*tasks, self._welcome])
+            await end_all([*tasks, self._welcome])
             await self._link.close()
 
     def _loops(self) -> list[Coroutine[Any, Any, None]]:
@@ -171,15 +172,3 @@ class Session:
             await self._talk.say(Next())
             await self._parts.clock.sleep(_AGAIN_SEC)  # whoever nudges in a row is answered once
             await self._nudged.wait(self._parts.settings.visit_sec)
-
-
-async def _end(tasks: list["asyncio.Future[Any]"]) -> None:
-    """Cancel until all have ended: a library may swallow one cancellation."""
-    waiting = {task for task in tasks if not task.done()}
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.5)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # looked at, so that nobody is told that it wasn't
