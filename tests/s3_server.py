@@ -10,6 +10,7 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import obstore
 import pytest
@@ -138,14 +139,13 @@ def _free_ports(count: int) -> list[int]:
 
 @cache
 def shared() -> S3Server:
-    """One for all tests of this process, which ends with it. Tells obstore of it, by the environment."""
+    """One for all tests of this process, which ends with it."""
     server = S3Server()
-    os.environ.update(server.env)
     atexit.register(server.end)
     return server
 
 
-def objects_under(prefix: str, *, max_bytes: int = 10**9) -> ObjectBlobs:
-    """A blob store on the shared server."""
-    shared()
-    return ObjectBlobs(ObjectCalls(f"s3://{BUCKET}/{prefix}"), max_bytes=max_bytes, clock=SystemClock())
+def objects_under(prefix: str, *, max_bytes: int = 10**9, server: S3Server | None = None) -> ObjectBlobs:
+    """A blob store on the shared server, or on this one."""
+    with patch.dict(os.environ, (server or shared()).env):
+        return ObjectBlobs(ObjectCalls(f"s3://{BUCKET}/{prefix}"), max_bytes=max_bytes, clock=SystemClock())

@@ -19,6 +19,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rolltape.clock import Clock
 from rolltape.store.blobs import Held, Link, Unreachable
@@ -161,6 +162,17 @@ class ObjectBlobs:
     async def download_link(self, media_id: str, sha256: str, *, seconds: int) -> str:
         return await self.calls.sign("GET", _Keys(media_id).whole(sha256), seconds)
 
+    async def adopt(self, media_id: str, file: Path, content_type: str, file_name: str, sha256: str | None) -> None:
+        """Take a file over: as the whole blob, where its hash is given and right, or else as what was sent."""
+        keys = _Keys(media_id)
+        key = keys.incoming if sha256 is None else keys.whole(sha256)
+        await self.calls.put_file(key, file, content_type, file_name)
+
+    async def wholes(self) -> set[tuple[str, str]]:
+        """Media id and hash of every whole blob."""
+        names = [one.key.split("/") for one in await self.calls.listed(None)]
+        return {(name[1], name[2]) for name in names if len(name) == 3}
+
     async def hash(self, key: str, size: int) -> str:
         """The SHA-256 of an object of `size` bytes, in hex; the next piece is fetched while one is hashed."""
         digest = hashlib.sha256()
@@ -182,7 +194,7 @@ class ObjectBlobs:
     async def remove(self, keys: _Keys) -> None:
         """Delete all that counts of a blob."""
         wholes = await self.calls.listed(keys.wholes)
-        await self.calls.delete([keys.incoming, *(one.key for one in wholes)])
+        await self.calls.delete([keys.incoming, keys.done, *(one.key for one in wholes)])
 
     async def sweep(self, now: int) -> int:
         old = now - KEEP_MS

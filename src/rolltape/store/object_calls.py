@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -105,14 +106,18 @@ class ObjectCalls:
         """Write a small object."""
         await self._ask(_put, self._store, key, content)
 
+    async def put_file(self, key: str, file: Path, content_type: str, file_name: str) -> None:
+        """Write an object of any size from a file, in pieces. Raises OSError where the file can't be read."""
+        await self._ask(_put_file, self._store, key, file, content_type, _disposition(file_name))
+
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete these objects; those that aren't there are fine."""
         if keys:
             with suppress(FileNotFoundError):
                 await self._ask(obstore.delete, self._store, [*keys])
 
-    async def listed(self, folder: str, *, before: int | None = None) -> list[Stored]:
-        """The objects under `folder`, those written before a time (ms) alone where one is given."""
+    async def listed(self, folder: str | None, *, before: int | None = None) -> list[Stored]:
+        """The objects under `folder` (None: all), those written before a time (ms) alone where one is given."""
         with suppress(FileNotFoundError):
             return await self._ask(_list, self._store, folder, before)
         return []
@@ -127,7 +132,7 @@ class ObjectCalls:
 
     def headers(self, content_type: str, file_name: str) -> dict[str, str]:
         """What a PUT by a URL sends along: the store gives it back to whoever downloads."""
-        disposition = f'attachment; filename="{file_name}"'
+        disposition = _disposition(file_name)
         if self.scheme == "az":
             return {
                 "Content-Type": content_type,
@@ -145,7 +150,15 @@ def _put(store: Store, key: str, content: bytes) -> None:
     obstore.put(store, key, content, use_multipart=False)
 
 
-def _list(store: Store, folder: str, before: int | None) -> list[Stored]:
+def _put_file(store: Store, key: str, file: Path, content_type: str, disposition: str) -> None:
+    obstore.put(store, key, file, attributes={"Content-Type": content_type, "Content-Disposition": disposition})
+
+
+def _disposition(file_name: str) -> str:
+    return f'attachment; filename="{file_name}"'
+
+
+def _list(store: Store, folder: str | None, before: int | None) -> list[Stored]:
     return [
         Stored(one["path"], one["size"], _ms(one))
         for page in obstore.list(store, folder, chunk_size=1000)

@@ -1,10 +1,12 @@
 """From settings to services: the data folder, the schema, the master key, the first grant key."""
 
 import fcntl
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rolltape.clock import Clock
 from rolltape.config import Settings
@@ -18,6 +20,10 @@ from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrate, transaction
 from rolltape.store.sqlite.store import SqliteStore
 
+if TYPE_CHECKING:
+    from rolltape.store.object_blobs import ObjectBlobs
+
+log = logging.getLogger("rolltape")
 MASTER_KEY_NAME = "master.key"
 RECORDINGS_NAME = "recordings"
 LOCK_NAME = "server.lock"
@@ -94,7 +100,9 @@ def sole_server(data: Path) -> Iterator[None]:
 def open_blobs(settings: Settings, clock: Clock) -> BlobStore:
     """Where the bytes of recordings are, as set. An object store isn't asked yet. Raises ValueError, OSError."""
     if settings.recordings is not None:
-        return _open_objects(settings, settings.recordings, clock)
+        if any((settings.data / RECORDINGS_NAME).glob("??/med_*")):
+            log.warning("there are recordings in %s still: see rolltape move-recordings", settings.data)
+        return open_objects(settings, settings.recordings, clock)
     return FolderBlobs(
         settings.data / RECORDINGS_NAME,
         max_bytes=settings.max_upload_bytes,
@@ -103,7 +111,8 @@ def open_blobs(settings: Settings, clock: Clock) -> BlobStore:
     )
 
 
-def _open_objects(settings: Settings, url: str, clock: Clock) -> BlobStore:
+def open_objects(settings: Settings, url: str, clock: Clock) -> "ObjectBlobs":
+    """The object store that `url` names, which isn't asked yet. Raises ValueError."""
     try:
         from rolltape.store.object_blobs import ObjectBlobs
         from rolltape.store.object_calls import ObjectCalls
