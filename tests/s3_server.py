@@ -3,11 +3,13 @@
 import atexit
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -24,7 +26,7 @@ from rolltape.store.object_calls import ObjectCalls
 BUCKET = "rolltape"
 WEED = Path(sys.executable).with_name("weed")
 _KEY, _SECRET = "rolltape", "not-a-secret"
-_UNTIL_WE_END = '"$@" & pid=$!; cat >/dev/null; kill -9 $pid'
+_UNTIL_WE_END = '"$@" & pid=$!; cat >/dev/null; kill -9 $pid; wait $pid'
 """The shell kills the server once our end of its pipe is closed, however this process ends."""
 
 needs_weed = pytest.mark.skipif(
@@ -130,11 +132,14 @@ class S3Server:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
+    """Below those that the system gives to clients: one of those could take a port while the server is down."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(12_000, 32_000), 200):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free ports")
 
 
 @cache
