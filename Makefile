@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    see it work: a server, a recorder, a command and its recording (ONCE=1 ends by itself)"
+	@echo "make demo    see it work: a server, a recorder, a command and its recording (ONCE=1 ends by itself, BLE=1 goes over the air)"
 	@echo "make test    the gate and every test"
 	@echo "make check   the gate alone: format, lint, types, import floors, docs against code"
 	@echo "make bench   the benchmarks: ratios against a hand-written peer"
@@ -34,7 +34,7 @@ $(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
 	@touch $@
 
 demo: $(RUN_STAMP)
-	@$(BIN)/rolltape demo $(if $(ONCE),--once,)
+	@$(BIN)/rolltape demo $(if $(ONCE),--once,) $(if $(BLE),--ble,)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .

@@ -52,6 +52,12 @@ def test_a_key_is_told_that_only_a_device_may(world: ContractWorld, device: Boun
     assert (status, error["code"], error["details"]) == (403, "forbidden", {"needed": "device_token"})
 
 
+def test_a_relay_is_told_so_too(world: ContractWorld, device: BoundDevice) -> None:
+    token = world.web.made("/v1/relay-tokens", end_user_id=device.user)["relay_token"]
+    status, error = refused(world, token)
+    assert (status, error["code"], error["details"]) == (403, "forbidden", {"needed": "device_token"})
+
+
 def test_a_token_whose_binding_is_over_is_told_so(world: ContractWorld, device: BoundDevice) -> None:
     device.unbind(force=True)
     status, error = refused(world, device.token)

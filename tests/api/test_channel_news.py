@@ -126,16 +126,21 @@ def test_an_offer_is_made_again_after_ten_seconds_without_a_word(
     assert device.story(command) == ["created", "offered"]
 
 
-def test_a_stop_is_not_held_up_for_long_by_four_offers_that_are_not_acknowledged(
+def test_a_stop_is_offered_at_once_also_while_four_offers_are_not_acknowledged(
     world: ContractWorld, device: BoundDevice, live: Live
 ) -> None:
-    made = [device.command("trigger_upload")["id"] for _ in range(4)]
-    assert offers(live.so_far()) == made
+    made = [device.command("trigger_upload")["id"] for _ in range(6)]
+    assert offers(live.so_far()) == made[:4]
     stop = device.command("stop_recording")["id"]
+    assert offers(live.so_far()) == [stop]
+    newer = device.command("stop_recording")["id"]
+    heard = live.so_far()
+    assert heard[0] == revoked(stop, "cancelled")
+    assert offers(heard) == [newer]
     assert live.so_far() == []
     world.pass_time(10)
     sweep(world)
-    assert offers(live.so_far()) == [stop, *made[:3]]
+    assert offers(live.so_far()) == [newer, *made[:3]]
 
 
 def test_a_device_that_connects_again_with_nothing_is_offered_all(
@@ -210,3 +215,19 @@ def test_a_write_that_the_store_refuses_is_an_error_and_the_offer_comes_later(
     sweep(world)
     assert offers(live.so_far()) == [command]
     assert live.ack(command)["type"] == "go"
+
+
+def test_a_hello_that_can_not_be_taken_at_the_moment_is_told_to_try_later(
+    world: ContractWorld, device: BoundDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = Live(world, device.token)
+    with monkeypatch.context() as full:
+        full.setattr("rolltape.store.sqlite.writer.MAX_WAITING", 0)
+        live.say(type="hello", v=1, replay_state_lost=True)
+        said = live.next()
+        assert (said["type"], said["code"], said["in"]) == ("error", "unavailable", "hello")
+        assert live.ended().code == 1013
+    live.close()
+    again = Live(world, device.token)
+    assert again.hello(replay_state_lost=True)["seq_floor"] == 1
+    again.close()

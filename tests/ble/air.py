@@ -19,7 +19,7 @@ from rolltape.wire.ble.inbox import Message, frame, relay_inbox
 
 T = TypeVar("T")
 MTUS = [23, 185, 517]
-PATIENCE = 60.0
+PATIENCE = 240.0
 """How long a story may take before it is a fault. Nothing is measured by it."""
 
 

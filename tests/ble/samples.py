@@ -3,8 +3,9 @@
 from rolltape.wire.ble import to_device, to_relay
 from rolltape.wire.ble.inbox import Message
 
-COMMAND = "cmd_0H2bQyA1sD4fG7hJ9kLqWe"
-RECORDING = "rec_0H2bQyB7mN2pQ5rT8vXzAc"
+COMMAND = "cmd_0TsgcRZg05KiAfpCzRZhhL"
+DEVICE = "dev_0TsgcMe800JS7vA6SMt2Wf"
+RECORDING = "rec_0TsgcSjgJGpaZ8g6MiilDX"
 NONCE = bytes(range(16))
 
 TO_DEVICE: tuple[Message, ...] = (

@@ -250,6 +250,19 @@ def test_pairing_encrypts_the_link_by_secure_connections(air: Air) -> None:
     told(story())
 
 
+def test_a_system_that_pairs_only_when_asked_is_asked_by_reading_pair(air: Air) -> None:
+    async def story() -> None:
+        async with air.open() as place, place.recorder(Echo()), call(place, (await find(place, DEVICE))[0]) as caller:
+            if place.radio is not None:  # a virtual central shows the error, upon which others pair
+                with pytest.raises(BleakGATTProtocolError) as asked:
+                    await caller.client.read_gatt_char(service.PAIR)
+                assert asked.value.code == 0x0F
+                await caller.client.pair()
+            assert bytes(await caller.client.read_gatt_char(service.PAIR)) == bytes([service.VERSION])
+
+    told(story())
+
+
 @virtual_only
 def test_a_link_paired_the_old_way_does_not_count_as_encrypted(air: Air) -> None:
     async def story() -> None:

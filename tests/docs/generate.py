@@ -11,6 +11,7 @@ from rolltape.domain import lifecycle
 from rolltape.testing import answer_vectors, cose_layout, receipt_vectors
 from rolltape.testing.cwt_making import GOOD, GOOD_MAC
 from rolltape.wire.keys import un_b64url
+from tests.docs.phone_round import phone_round
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,11 +90,17 @@ def answers_page(text: str) -> str:
     return with_part(text, "receipt as bytes", envelope_part(receipt, cose_layout.RECEIPT))
 
 
+def phone_page(text: str) -> str:
+    """docs/phone.md with its round."""
+    return with_part(text, "round", phone_round())
+
+
 PAGES = {
     "docs/settings.md": lambda text: settings_page(),
     "docs/lifecycle.md": lifecycle_page,
     "docs/grants.md": grants_page,
     "docs/answers.md": answers_page,
+    "docs/phone.md": phone_page,
 }
 
 

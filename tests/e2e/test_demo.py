@@ -68,6 +68,27 @@ def test_the_demo_records_what_its_source_plays(hertz: int) -> None:
     assert "pending -> delivered -> executed" in done.stdout
 
 
+def test_over_ble_the_demo_brings_back_what_its_recorder_heard_though_the_link_is_lost() -> None:
+    command = [*ROLLTAPE, "demo", "--ble", "--once", "--seconds", "3", "--source", "lavfi:sine=frequency=700"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=clean_env(), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    audio = Path(told("Audio file", done.stdout))
+    try:
+        samples = samples_of(audio)
+        peak, share = loudest_hertz(samples)
+        assert abs(peak - 700) < 2
+        assert share > 0.95
+        assert 2.5 < len(samples) / RATE < 8
+        assert list(audio.parent.iterdir()) == [audio]
+    finally:
+        shutil.rmtree(audio.parent)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.count("on the word of: device_signed") == 2
+    assert done.stdout.count("by relay") == 2
+    assert "the link is lost, on purpose" in done.stdout
+    assert "100 % of" in done.stdout
+
+
 @contextmanager
 def demo_that_stays(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """A demo that has told its story and waits, and the lines that it printed."""

@@ -120,7 +120,7 @@ def test_on_4g_the_device_asks_seldom(tmp_path: Path) -> None:
         server.channel.hello = {"ping_sec": 240, "silence_sec": 600}
         async with connected(server, folder, connection_type=("4g",)) as (_, clock):
             await settle(clock)
-            clock.advance(299)
+            clock.advance(239)
             await settle(clock)
             assert server.channel.frames["ping"] == 0
             clock.advance(2)

@@ -57,11 +57,12 @@ def test_a_recording_ends_by_itself_after_its_longest_time(tmp_path: Path) -> No
 
 
 def test_a_recording_that_is_held_back_waits_for_trigger_upload(tmp_path: Path) -> None:
-    with rig(tmp_path) as (server, _):
+    with rig(tmp_path) as (server, recorder):
         held = recording_of(started(server, upload_immediately=False))
         stopped(server)
         at_once = recording_of(started(server, max_duration_sec=1))
         server.uploaded(at_once)
+        server.wait_until(lambda: recorder.press("status")["pending_recordings"] == 1, "its answer")
         assert server.recordings[held].complete is None
         assert server.recordings[held].data == b""
         trigger = server.wait_status(server.command("trigger_upload"), "executed")

@@ -98,7 +98,7 @@ def test_an_unbind_by_force_ends_the_recording_and_its_sound_still_arrives(clien
         assert start.result is not None
         client.devices.unbind(device.id, force=True)
         until(lambda: recorder.press("status")["token_ended"], "the end of the token")
-        assert recorder.press("status")["recording"] is None
+        until(lambda: recorder.press("status")["recording"] is None, "the end of the recording")
         assert client.recordings.wait(start.result["recording_id"], timeout=20).status == "uploaded"
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import httpx2
 
 from rolltape.testing.radio import VirtualRadio
+from tests.e2e.recorder_rig import peak_hz, samples_of
 from tests.relay.test_relay_radio import on_air, one_round
-from tests.relay.town import Town, told
+from tests.relay.test_relay_recorder import bound, recorder, status
+from tests.relay.town import Town, told, until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "minimal_relay.py"
 
@@ -49,3 +51,36 @@ def test_it_carries_a_start_a_stop_and_the_recording(town: Town) -> None:
     for command in (start, stop):
         assert town.read(device, command)["delivery"]["evidence"] == "device_signed"
     assert town.audio(town.read(device, start)["result"]["recording_id"]) == device.sound
+
+
+def test_it_carries_for_the_reference_recorder_too(town: Town, tmp_path: Path) -> None:
+    binding = bound(town, tmp_path / "state")
+    path = f"/v1/devices/{binding['id']}/commands"
+
+    async def story() -> str:
+        air = VirtualRadio()
+        bearer = {"Authorization": f"Bearer {town.token()}"}
+        async with (
+            recorder(tmp_path / "state", binding) as one,
+            httpx2.AsyncClient(base_url=town.web.base_url, headers=bearer, timeout=30) as http,
+            air.adapter(mtu=185) as adapter,
+        ):
+            assert one.air is not None
+            assert one.parts is not None
+            tapes = one.parts.tapes
+            async with on_air(air, one.air):
+                running = asyncio.create_task(
+                    example().relay(http, {"backend": adapter.scanner}, {"backend": adapter.client})
+                )
+                start = str(town.web.made(path, type="start_recording")["id"])
+                await until(lambda: status(town, binding["id"], start) == "executed")
+                stop = str(town.web.made(path, type="stop_recording")["id"])
+                await until(lambda: status(town, binding["id"], stop) == "executed" and not tapes.waiting())
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                return start
+
+    start = told(story())
+    found = town.web.call("GET", f"{path}/{start}").json()
+    assert found["delivery"]["evidence"] == "device_signed"
+    assert abs(peak_hz(samples_of(town.audio(found["result"]["recording_id"]))) - 600) < 5

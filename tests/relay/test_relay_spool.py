@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rolltape.clock import machine_ms
 from rolltape.relay import spool as spools
-from rolltape.relay.shelf import Facts, Shelf, ShelfFull
+from rolltape.relay.shelf import STALE_MS, Facts, Shelf, ShelfFull
 from rolltape.relay.spool import Spool, SpoolFull, Word
 
 DEVICE = "dev_0H2bQy5fT8nWkR3mZxPc7L"
@@ -179,6 +181,18 @@ def test_the_shelf_takes_no_more_than_it_may(tmp_path: Path) -> None:
         Shelf(tmp_path, 1 << 60).announce(Facts(**{**_fields(facts(number=5)), "size": 1 << 50}))
 
 
+def test_what_was_begun_long_ago_is_let_go_and_what_is_whole_is_kept(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, MB)
+    shelf.add(shelf.announce(facts(number=1)), SOUND[:100])
+    shelf.add(shelf.announce(facts(number=2)), SOUND)
+    long_ago = (machine_ms() - STALE_MS) / 1000 - 60
+    for path in tmp_path.iterdir():
+        os.utime(path, (long_ago, long_ago))
+    again = Shelf(tmp_path, MB)
+    assert [kept.recording_id for kept in again.of(DEVICE)] == [facts(number=2).recording_id]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_recording_that_is_told_of_anew_begins_again_and_its_old_bytes_are_gone(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, MB)
     shelf.add(shelf.announce(facts()), SOUND[:100])
@@ -186,6 +200,19 @@ def test_a_recording_that_is_told_of_anew_begins_again_and_its_old_bytes_are_gon
     now = shelf.announce(facts(other))
     assert now.held == 0
     assert shelf.add(now, other).is_whole
+
+
+def test_a_recording_may_be_told_of_again_while_its_bytes_come_in(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, MB)
+    tape = shelf.announce(facts())
+    with ThreadPoolExecutor(1) as pool:
+        for number in range(200):
+            adding = pool.submit(shelf.add, tape, SOUND[tape.held : tape.held + 10])
+            shelf.announce(Facts(**{**_fields(facts()), "create": f'{{"n":{number}}}'}))
+            tape = adding.result()
+    assert Shelf(tmp_path, MB).get(DEVICE, tape.recording_id) == shelf.get(DEVICE, tape.recording_id)
+    with pytest.raises(ValueError, match="not as it was"):
+        shelf.add(facts(), SOUND[:10])
 
 
 def test_bytes_that_do_not_fit_the_hash_are_fetched_again(tmp_path: Path) -> None:

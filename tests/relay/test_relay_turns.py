@@ -58,6 +58,13 @@ def test_a_device_that_was_just_visited_is_due_again_only_after_a_while() -> Non
     assert order.next(61.0, (), nobody) is not None
 
 
+def test_a_visit_that_was_broken_off_goes_on_soon_but_after_the_others() -> None:
+    order = turns("dev_a", "dev_b")
+    order.visited("dev_a", 1.0, has_more=True)
+    assert order.next(3.0, (), nobody) == ("dev_b", "at dev_b")
+    assert order.next(3.0, {"dev_b"}, nobody) == ("dev_a", "at dev_a")
+
+
 def test_a_device_out_of_reach_connected_or_unknown_has_no_turn() -> None:
     order = turns("dev_a")
     assert order.next(IN_REACH_SEC + 1, (), nobody) is None

@@ -1,5 +1,6 @@
 """`rolltape demo`: see it work, in less than a minute."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
+    ble: Annotated[
+        bool, typer.Option("--ble", help="A recorder with no network, behind a gateway, over a virtual radio.")
+    ] = False,
     once: Annotated[bool, typer.Option("--once", help="End when the story is told, instead of staying up.")] = False,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to record.")] = 4,
     source: Annotated[
@@ -27,6 +31,13 @@ def demo(
 
     It runs a server and a recorder, commands the recorder, and gets its recording back.
     """
-    from rolltape.cli.demo_story import Wishes, tell
+    from rolltape.cli.demo_story import Story, Wishes, tell
 
-    raise typer.Exit(tell(Wishes(once=once, seconds=seconds, source=source, port=port, keep=keep)))
+    wishes = Wishes(once=once, seconds=seconds, source=source, port=port, keep=keep)
+    if ble:
+        if any(find_spec(name) is None for name in ("bleak", "bumble")):
+            raise typer.BadParameter("it needs a few packages more: pip install 'rolltape[ble]'", param_hint="--ble")
+        from rolltape.cli.demo_ble import BleStory
+
+        raise typer.Exit(tell(wishes, BleStory))
+    raise typer.Exit(tell(wishes, Story))

@@ -18,13 +18,23 @@ class StoryBroken(Exception):
 
 
 class Child:
-    """`rolltape …` as a process. Its standard error goes to `log`; Ctrl-C in the terminal doesn't reach it."""
+    """`rolltape …`, or another program of ours, as a process.
 
-    def __init__(self, name: str, arguments: list[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    Its standard error goes to `log`; Ctrl-C in the terminal doesn't reach it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = ROLLTAPE,
+    ) -> None:
         self.name, self.log = name, log
         with log.open("ab") as stream:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [*ROLLTAPE, *arguments],
+                [*program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stream,
@@ -45,6 +55,13 @@ class Child:
         if not line:
             raise StoryBroken(f"the {self.name} ended before it was up")
         return line.strip()
+
+    def next_line(self, timeout: float) -> str | None:
+        """A further line, or None when none comes within `timeout` seconds."""
+        try:
+            return self._lines.get(timeout=timeout).strip()
+        except queue.Empty:
+            return None
 
     def check(self) -> None:
         """StoryBroken when it has ended."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rolltape.cli.demo_page import Page
-from rolltape.cli.demo_processes import Child, StoryBroken, rolltape
+from rolltape.cli.demo_processes import ROLLTAPE, Child, StoryBroken, rolltape
 from rolltape.cli.demo_sound import MICROPHONE, MicrophoneSearch, seconds_of
 from rolltape.cli.exits import ExitCode
 from rolltape.cli.output import console, size
@@ -28,8 +28,8 @@ from rolltape.wire.device import BoundDevice
 from rolltape.wire.recording import Recording
 
 T = TypeVar("T")
-_UP_SEC = 30.0
-_LOOK_SEC = 0.1
+UP_SEC = 30.0
+LOOK_SEC = 0.1
 _WAIT_SEC = 15.0
 _SLACK_SEC = 0.75
 """How far the decoded length may be from what the recorder said: an encoder's delay and a last packet."""
@@ -46,12 +46,12 @@ class Wishes:
     keep: Path | None
 
 
-def tell(wishes: Wishes) -> int:
+def tell(wishes: Wishes, kind: "type[Story]") -> int:
     """Tell the story and clean up; the exit code is 0 only if all went well."""
     base = wishes.keep or Path(tempfile.mkdtemp(prefix="rolltape-demo-"))
     base.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _interrupt)
-    story = _Story(wishes, base)
+    story = kind(wishes, base)
     good = False
     try:
         good = story.run()
@@ -59,6 +59,11 @@ def tell(wishes: Wishes) -> int:
         good = story.end() and good
         _clean(wishes, base, good)
     return ExitCode.OK if good else ExitCode.FAILED
+
+
+def new_serial() -> str:
+    """A serial number that no other demo has."""
+    return f"DEMO-{secrets.token_hex(3).upper()}"
 
 
 def _url_in(line: str) -> str:
@@ -81,7 +86,11 @@ def _clean(wishes: Wishes, base: Path, good: bool) -> None:
         shutil.rmtree(base, ignore_errors=True)
 
 
-class _Story:
+class Story:
+    """The story with a recorder that has a network."""
+
+    title = "Rolltape: command a recorder and get its recording back"
+
     def __init__(self, wishes: Wishes, base: Path) -> None:
         self.wishes, self.base, self.work = wishes, base, base / "work"
         self.work.mkdir(exist_ok=True)
@@ -108,16 +117,16 @@ class _Story:
         return True
 
     def _tell(self) -> None:
-        self.page.heading("Rolltape: command a recorder and get its recording back")
+        self.page.heading(self.title)
         source = self._server_up()
         with Client(self.url, self.key) as client:
-            device = self._recorder_up(client, source)
+            device = self.recorder_up(client, source)
             self.page.heading("The backend tells the recorder to record")
-            start = self._command(client, device, "start_recording")
+            start = self.command(client, device, "start_recording")
             self._let_it_record()
-            stop = self._command(client, device, "stop_recording")
+            stop = self.command(client, device, "stop_recording")
             self.page.heading("The recording comes back")
-            recording = self._uploaded(client, start)
+            recording = self.uploaded(client, start)
             audio = self._download(client, recording)
             self._timeline(client, device, [start, stop])
         self._by_hand(device, recording, audio)
@@ -126,32 +135,37 @@ class _Story:
         search = None if self.wishes.source else MicrophoneSearch()
         data = self.work / "data"
         arguments = ["serve", "--data", str(data), "--host", "127.0.0.1", "--port", str(self.wishes.port)]
-        server = self._child("server", arguments)
+        server = self.child("server", arguments)
         with self.page.waiting("The server starts"):
-            self.url = _url_in(server.first_line(_UP_SEC))
+            self.url = _url_in(server.first_line(UP_SEC))
         self.page.step("server", f"answers at {self.url}", f"SQLite in {data}")
         made = rolltape("keys", "create", "--data", str(data), "--name", "demo", "--json")
         self.key = str(msgspec.json.decode(made)["key"])
         self.page.step("API key", f"{self.key[:12]}...", "all scopes, test mode")
         return self.wishes.source or (search.source() if search else MICROPHONE)
 
-    def _child(self, name: str, arguments: list[str], env: dict[str, str] | None = None) -> Child:
-        child = Child(name, arguments, self.work / f"{name}.log", env)
+    def child(
+        self, name: str, arguments: list[str], env: dict[str, str] | None = None, program: tuple[str, ...] = ROLLTAPE
+    ) -> Child:
+        """A process that ends with the story."""
+        child = Child(name, arguments, self.work / f"{name}.log", env, program)
         self.children.append(child)
         return child
 
-    def _recorder_up(self, client: Client, source: str) -> BoundDevice:
-        registered = client.devices.register(f"DEMO-{secrets.token_hex(3).upper()}", name="Demo recorder")
+    def recorder_up(self, client: Client, source: str) -> BoundDevice:
+        """A recorder that can be commanded and listens to `source`."""
+        registered = client.devices.register(new_serial(), name="Demo recorder")
         user = client.end_users.create("demo-user", name="Demo user")
         device = client.devices.bind(registered.id, user.id)
         self.page.step("device", f"{device.id} is registered and bound to {user.id}", device.serial_number)
         arguments = ["recorder", "--server", self.url, "--state", str(self.work / "recorder"), "--source", source]
-        self._child("recorder", arguments, {"ROLLTAPE_TOKEN": device.device_token})
-        self._until("the recorder to come online", lambda: client.devices.get(device.id).online or None)
+        self.child("recorder", arguments, {"ROLLTAPE_TOKEN": device.device_token})
+        self.until("the recorder to come online", lambda: client.devices.get(device.id).online or None)
         self.page.step("recorder", f"is online and listens to {source}", "a process of its own")
         return device
 
-    def _command(self, client: Client, device: BoundDevice, kind: Any) -> Command:
+    def command(self, client: Client, device: BoundDevice, kind: Any) -> Command:
+        """A command that was obeyed. StoryBroken for one that was not."""
         with self.page.waiting(f"{kind} is on its way"):
             command = client.commands.send(device.id, kind, wait=_WAIT_SEC)
         if command.status != "executed":
@@ -167,16 +181,21 @@ class _Story:
         ends = self.clock.monotonic() + self.wishes.seconds
         with self.page.waiting(f"It records for {self.wishes.seconds:g} s"):
             while (left := ends - self.clock.monotonic()) > 0:
-                self._look_after_children()
-                threading.Event().wait(min(left, _LOOK_SEC))
+                self.look_after_children()
+                threading.Event().wait(min(left, LOOK_SEC))
         self.page.step("recording", f"{self.wishes.seconds:g} s have gone by")
 
-    def _uploaded(self, client: Client, start: Command) -> Recording:
+    def uploaded(self, client: Client, start: Command) -> Recording:
+        """The recording, once the server has all of it. StoryBroken when that takes too long."""
         recording_id = str((start.result or {}).get("recording_id"))
         with self.page.waiting("The upload is on its way"):
-            recording = client.recordings.wait(recording_id, timeout=_UP_SEC)
+            recording = client.recordings.wait(recording_id, timeout=UP_SEC)
+        return self.checked_upload(recording)
+
+    def checked_upload(self, recording: Recording) -> Recording:
+        """The recording. StoryBroken when it isn't uploaded."""
         if recording.status != "uploaded":
-            raise StoryBroken(f"the recording {recording_id} is {recording.status} after {_UP_SEC:.0f} s")
+            raise StoryBroken(f"the recording {recording.id} is {recording.status} after {UP_SEC:.0f} s")
         self.page.step("upload", f"{recording.id}, {size(recording.file_size_bytes)}", "Ogg/Opus, resumable")
         return recording
 
@@ -223,24 +242,25 @@ class _Story:
         self.page.said("\nServer and recorder stay up. Ctrl-C ends them and takes the folder away.", "bold")
         self.page.said(f"The API is documented at {self.url}/docs; logs are in {self.work}.", "dim")
         while True:
-            self._look_after_children()
+            self.look_after_children()
             threading.Event().wait(0.5)
 
-    def _look_after_children(self) -> None:
+    def look_after_children(self) -> None:
+        """StoryBroken when one has ended."""
         for child in self.children:
             child.check()
 
-    def _until(self, what: str, look: Callable[[], T | None]) -> T:
+    def until(self, what: str, look: Callable[[], T | None]) -> T:
         """What `look` answers as soon as it isn't None. StoryBroken after 30 s."""
-        ends = self.clock.monotonic() + _UP_SEC
+        ends = self.clock.monotonic() + UP_SEC
         with self.page.waiting(f"Waiting for {what}"):
             while self.clock.monotonic() < ends:
-                self._look_after_children()
+                self.look_after_children()
                 found = look()
                 if found is not None:
                     return found
-                threading.Event().wait(_LOOK_SEC)
-        raise StoryBroken(f"waited {_UP_SEC:.0f} s for {what}")
+                threading.Event().wait(LOOK_SEC)
+        raise StoryBroken(f"waited {UP_SEC:.0f} s for {what}")
 
     def _broken(self, error: Exception) -> None:
         self.page.broken(str(error))

@@ -7,7 +7,6 @@ pushed, so that the device never hears as news what it has just said itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rolltape.codes import Code, Problem
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 SEND_SEC: Final = 30
 """A device that has not read for so long is cut off."""
+MOST_URGENT: Final = 2
+"""So many go first: a reset, and the newest stop, which has cleared away those before it."""
 NOTE_SEC: Final = 60
 """How often an open channel is noted as a sign that its device is there."""
 
@@ -182,15 +183,20 @@ class Channel:
                 self._stuck_since = None
 
     async def end(self, code: Close, reason: str) -> None:
-        """Closes it. One whose device doesn't read is cut."""
+        """Closes it. One whose device doesn't read is cut: at once where that is known, else by the sweep."""
         if self.closed:
             return
         self.closed = True
         if self._stuck_since is not None:
             self._line.abort()
             return
-        with suppress(OSError):
+        self._stuck_since = self._channels.app.clock.monotonic()
+        try:
             await self._line.close(code, reason)
+        except OSError:
+            pass
+        finally:
+            self._stuck_since = None
 
     def woken(self) -> None:
         """Something may have changed: a task looks, unless one is about to."""
@@ -219,10 +225,17 @@ class Channel:
         if ids := self._ledger.ids():
             for id_, status in self._ledger.settle(app.store.statuses(who.device_id, who.generation, ids)):
                 await self.say(wire.Revoked(id=id_, status=status))
-        now = app.clock.monotonic()
-        room = self._ledger.room(now)
-        if room <= 0 or not app.store.anything_pending(who.device_id):
+        if not app.store.anything_pending(who.device_id):
             return
+        room = self._ledger.room(app.clock.monotonic())
+        if room > 0:
+            await self._offer(device, limit=room)
+        if room < MOST_URGENT:
+            await self._offer(device, limit=MOST_URGENT, only_urgent=True)
+
+    async def _offer(self, device: DeviceFacts, *, limit: int, only_urgent: bool = False) -> None:
+        """Offers what is not in hand. A reset and a stop wait for nobody's acknowledgement."""
+        app, who, now = self._channels.app, self.who, self._channels.app.clock.monotonic()
         offers, _ = await offers_for(
             app,
             who.device_id,
@@ -232,7 +245,8 @@ class Channel:
             "channel",
             app.clock.now_ms(),
             but=self._ledger.quiet(now),
-            limit=room,
+            limit=limit,
+            only_urgent=only_urgent,
         )
         self._ledger.offered((offer.id for offer in offers), now)
         for offer in offers:
@@ -259,10 +273,13 @@ class Channel:
 
     def sweep(self, now: float) -> None:
         """Looks after it at `now` (monotonic): silence, a device that doesn't read, what is to be offered again."""
+        is_stuck = self._stuck_since is not None and now - self._stuck_since >= SEND_SEC
         if self.closed:
+            if is_stuck:
+                self._line.abort()
             return
         silence = now - self._heard_at
-        if self._stuck_since is not None and now - self._stuck_since >= SEND_SEC:
+        if is_stuck:
             self._end_soon(Close.SILENCE, "the device doesn't read")
         elif not self.greeted:
             if silence >= wire.HELLO_SEC:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rolltape.recorder.binding import Binding
+
 DEFAULT_SOURCE = "alsa:default"
 
 
@@ -13,7 +15,10 @@ class RecorderSettings:
     """Settings of one recorder.
 
     server: base URL, e.g. `https://rolltape.example.com`. Without TLS only a loopback host is trusted for time, keys.
-    token: the device token from bind. A fresh token (a new bind) replaces what was learned with the old one.
+    None: there is no connection of its own, and all goes by relays. token: the device token from bind. A fresh token
+    (a new bind) replaces what was learned with the old one.
+    binding: bind's answer, for a device behind relays. ble: its Bluetooth adapter, as bumble names them; None: whoever
+    made the recorder brings relays to it.
     state_dir: a folder of its own, made with mode 0700; journal, replay record, tokens and audio lie there.
     source: `alsa:DEVICE`, `file:PATH` (played over and over) or `lavfi:GRAPH` (an FFmpeg test source).
     grant_kid, grant_secret: from bind, for an HS256 device; the secret in base64url. Then no other key is held.
@@ -24,9 +29,11 @@ class RecorderSettings:
     min_free_mb, min_battery_percent: below these no recording starts (`storage_full`, `low_battery`).
     """
 
-    server: str
-    token: str = field(repr=False)
+    server: str | None = None
+    token: str | None = field(default=None, repr=False)
     state_dir: Path
+    binding: Binding | None = None
+    ble: str | None = None
     source: str = DEFAULT_SOURCE
     grant_kid: str | None = None
     grant_secret: str | None = field(default=None, repr=False)
@@ -44,33 +51,46 @@ class RecorderSettings:
     http_timeout_sec: float = 10.0
     backoff_first_sec: float = 0.5
     backoff_most_sec: float = 60.0
-    channel_first_sec: float = 5.0
+    channel_first_sec: float = 10.0
     channel_most_sec: float = 300.0
     upload_chunk_bytes: int = 1 << 20
     keep_uploaded: bool = False
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(
-                f"server must be an http or https URL, like https://rolltape.example.com, not {self.server!r}"
-            )
-        if not self.token:
-            raise ValueError("token is empty: bind the device and pass the device_token of the answer")
+        if self.server is not None:
+            _check_server(self.server)
+            if not self.any_token:
+                raise ValueError("token is empty: bind the device and pass the device_token of the answer")
+        elif self.binding is None:
+            raise ValueError("server is missing: a recorder needs one, or else bind's answer and relays near it")
+        if self.ble is not None and self.binding is None:
+            raise ValueError("behind a relay a recorder must be told who it is: pass bind's answer too")
         if (self.grant_kid is None) != (self.grant_secret is None):
             raise ValueError("grant_kid and grant_secret go together: pass both from bind's answer, or neither")
         if not 1 <= self.poll_wait_sec <= 60:
             raise ValueError("poll_wait_sec must be 1 to 60")
 
     @property
+    def any_token(self) -> str:
+        """The device token, from wherever it came; empty where there is none."""
+        return self.token or (self.binding and self.binding.device_token) or ""
+
+    @property
+    def shared_secret(self) -> tuple[str | None, str | None]:
+        """Id and secret of an HS256 device's key, from wherever they came."""
+        if self.grant_kid is None and self.binding is not None:
+            return self.binding.grant_kid, self.binding.grant_secret
+        return self.grant_kid, self.grant_secret
+
+    @property
     def base_url(self) -> str:
         """The server without a slash at its end."""
-        return self.server.rstrip("/")
+        return (self.server or "").rstrip("/")
 
     @property
     def is_loopback(self) -> bool:
         """Whether the server runs on this machine."""
-        host = urlsplit(self.server).hostname or ""
+        host = urlsplit(self.base_url).hostname or ""
         try:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
@@ -79,4 +99,10 @@ class RecorderSettings:
     @property
     def is_trusted(self) -> bool:
         """Whether what this server says counts as authentic: over TLS, or on this machine."""
-        return self.is_loopback or urlsplit(self.server).scheme == "https"
+        return self.is_loopback or urlsplit(self.base_url).scheme == "https"
+
+
+def _check_server(server: str) -> None:
+    parts = urlsplit(server)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"server must be an http or https URL, like https://rolltape.example.com, not {server!r}")

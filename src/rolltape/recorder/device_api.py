@@ -4,7 +4,7 @@ from typing import Any
 
 from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
-from rolltape.recorder.transport import Answer, Line
+from rolltape.recorder.transport import Answer, Line, NoLine
 from rolltape.wire.command import Report
 
 SILENCE_SEC = 10
@@ -17,10 +17,15 @@ class DeviceApi:
     Heartbeats, acknowledgements and reports go over the live channel where it is up, else over HTTP.
     """
 
-    def __init__(self, settings: RecorderSettings, line: Line, channel: Channel) -> None:
+    def __init__(self, settings: RecorderSettings, line: Line | NoLine, channel: Channel) -> None:
         self._settings = settings
         self._line = line
         self._channel = channel
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the last call was answered, or the channel is up."""
+        return self._channel.up.is_set() or self._line.is_reached
 
     async def heartbeat(self, body: dict[str, Any]) -> Answer:
         answer = await self._channel.heartbeat(body)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from rolltape.durable import read_sealed, seal, write_whole
+from rolltape.recorder.binding import Binding
 from rolltape.wire.ids import fingerprint
 from rolltape.wire.keys import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 
@@ -41,9 +42,9 @@ class Known(msgspec.Struct, kw_only=True):
 class Identity:
     """What is known, in the file `path`, written whole at each change."""
 
-    def __init__(self, path: Path, token: str) -> None:
+    def __init__(self, path: Path, token: str, binding: Binding | None = None) -> None:
         self._path = path
-        given = fingerprint(token).hex()
+        given = fingerprint(token or (binding.mark if binding is not None else "")).hex()
         found = _read(path)
         self.has_past = path.exists()
         self.known = found if found is not None else Known(given=given, token=token)
@@ -56,7 +57,20 @@ class Identity:
                 replay_device=old.replay_device,
                 former_token=old.next_token or old.token,
             )
+        if binding is not None:
+            self._begin_with(binding)
         self._keep()
+
+    def _begin_with(self, binding: Binding) -> None:
+        """Take what bind's answer says, where nothing newer has been learned since."""
+        known = self.known
+        self.known = msgspec.structs.replace(
+            known,
+            device_id=known.device_id or binding.id,
+            iss=known.iss or binding.grant_iss,
+            generation=binding.binding_generation if known.generation is None else known.generation,
+            jwks=known.jwks or binding.grant_keys,
+        )
 
     def change(self, **changes: Any) -> None:
         """Set fields, durably; nothing is written when nothing changes."""

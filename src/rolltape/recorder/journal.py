@@ -15,17 +15,27 @@ import msgspec
 
 from rolltape.durable import seal, sync_folder, unseal, write_whole
 from rolltape.wire.command import Report
+from rolltape.wire.keys import b64url, un_b64url
 
 KEEP_TOLD = 256
 """How many finished commands are remembered, so that one offered again gets the same report again."""
 MOST_OPEN = 1000
 """How many unfinished commands and untold reports there may be; more offers are left with the server."""
 _REWRITE_AFTER = 4096
+_CWT = "cwt:"
+
+
+def text_of(grant: str | bytes) -> str:
+    """A grant as an entry keeps it."""
+    return grant if isinstance(grant, str) else _CWT + b64url(grant)
 
 
 @dataclass(slots=True)
 class Entry:
-    """One command. `token` is its grant (empty for one that was refused unread); `report` is set once it has ended."""
+    """One command. `token` is its grant as text, empty for one that was refused unread: a JWT, or `cwt:` and base64url.
+
+    `report` is set once it has ended. `gen`: the binding that the grant is of, 0 where it isn't known.
+    """
 
     id: str
     token: str = field(default="", repr=False)
@@ -35,6 +45,17 @@ class Entry:
     report: Report | None = None
     told: bool = False
     dropped: bool = False
+    gen: int = 0
+
+    @property
+    def came_by_air(self) -> bool:
+        """Whether a relay brought it: its grant is a CWT, and lives shorter than the command."""
+        return self.token.startswith(_CWT)
+
+    @property
+    def grant(self) -> str | bytes:
+        """The grant, as the check takes it."""
+        return un_b64url(self.token.removeprefix(_CWT)) if self.came_by_air else self.token
 
     @property
     def is_open(self) -> bool:
@@ -77,9 +98,8 @@ class Journal:
         return sum(1 for e in self._entries.values() if e.is_open or (e.report and not e.told)) >= MOST_OPEN
 
     def take(self, entry: Entry) -> None:
-        """Remember a command before anything is done about it."""
-        line = {"take": entry.id, "token": entry.token, "seq": entry.seq, "type": entry.type, "exp": entry.exp}
-        self._append(line)
+        """Remember a command before anything is done about it; one in hand gets the other grant."""
+        self._append(_taking(entry))
 
     def drop(self, command_id: str) -> None:
         """No go: the command is not obeyed and not reported."""
@@ -122,8 +142,7 @@ class Journal:
     def _apply(self, line: dict[str, Any]) -> None:
         verb, command_id = next(iter(line.items()))
         if verb == "take":
-            rest = {k: line[k] for k in ("token", "seq", "type", "exp")}
-            self._entries[command_id] = Entry(id=command_id, **rest)
+            self._take(command_id, {k: line[k] for k in ("token", "seq", "type", "exp", "gen") if k in line})
             return
         entry = self._entries.setdefault(command_id, Entry(id=command_id))
         if verb == "end":
@@ -133,6 +152,13 @@ class Journal:
             entry.dropped = True
         else:
             entry.told = verb == "told"
+
+    def _take(self, command_id: str, facts: dict[str, Any]) -> None:
+        known = self._entries.get(command_id)
+        if known is not None and known.is_open:
+            known.token, known.exp = facts["token"], facts["exp"]
+        else:
+            self._entries[command_id] = Entry(id=command_id, **facts)
 
     def _rewrite(self) -> None:
         done = [e.id for e in self._entries.values() if e.told or e.dropped]
@@ -155,10 +181,15 @@ def _lines_of(path: Path) -> Iterable[bytes]:
 
 def _lines_for(entry: Entry) -> Iterable[dict[str, Any]]:
     if entry.token:
-        yield {"take": entry.id, "token": entry.token, "seq": entry.seq, "type": entry.type, "exp": entry.exp}
+        yield _taking(entry)
     if entry.dropped:
         yield {"drop": entry.id}
     if entry.report is not None:
         yield {"end": entry.id, "report": msgspec.to_builtins(entry.report)}
         if entry.told:
             yield {"told": entry.id}
+
+
+def _taking(entry: Entry) -> dict[str, Any]:
+    facts = {"token": entry.token, "seq": entry.seq, "type": entry.type, "exp": entry.exp, "gen": entry.gen}
+    return {"take": entry.id, **facts}

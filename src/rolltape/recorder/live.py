@@ -160,11 +160,10 @@ class Live:
 
     def _longest_quiet(self, hello: HelloHeard) -> float:
         """When to ask whether the server is still there. On 4G it says nothing of itself, and each word costs."""
-        silence = min(max(hello.silence_sec, 2.0), 3600.0)
+        silence, ping = min(max(hello.silence_sec, 2.0), 3600.0), max(hello.ping_sec, 1.0)
         kinds = self._parts.settings.connection_type
-        if "4g" in kinds and "wifi" not in kinds:
-            return silence / 2
-        return min(silence / 2, 1.5 * max(hello.ping_sec, 1.0))
+        is_metered = "4g" in kinds and "wifi" not in kinds
+        return min(silence / 2, ping if is_metered else 1.5 * ping)
 
     async def _watch(self, socket: ClientConnection, reader: asyncio.Task[None], quiet_sec: float) -> None:
         """Until the channel ends, by itself or because nothing is heard on it any more."""

@@ -11,13 +11,14 @@ from msgspec import Struct
 
 from rolltape.codes import Failure
 from rolltape.recorder.check import check
-from rolltape.recorder.heard import GoHeard
+from rolltape.recorder.goes import Goes
+from rolltape.recorder.intake import ABOUT_THE_COMMAND
 from rolltape.recorder.journal import Entry
 from rolltape.recorder.log import log
 from rolltape.recorder.parts import Parts, failed
 from rolltape.recorder.studio import CannotDo, StartOrder
 from rolltape.recorder.tapes import Tape
-from rolltape.recorder.transport import Answer, TokenEnded, Unreachable
+from rolltape.recorder.transport import TokenEnded, Unreachable
 from rolltape.wire.claims import Claims, GrantRefused
 from rolltape.wire.command import DEFAULT_MAX_DURATION_SEC, Report
 from rolltape.wire.times import iso
@@ -32,11 +33,12 @@ class _StartParams(Struct, frozen=True):
 
 
 class Obey:
-    """The loop that acts on commands. `goes` holds answers to acknowledgements that came with a heartbeat."""
+    """The loop that acts on commands."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, goes: Goes) -> None:
         self._parts = parts
-        self._goes: dict[str, bool] = {}
+        self._goes = goes
+        self._goes_heard: dict[str, bool] = {}
         self._asking: str | None = None
         self._acts: dict[str, Callable[[Claims], Awaitable[Report]]] = {
             "start_recording": self._start,
@@ -50,10 +52,15 @@ class Obey:
         """The commands for which a go could not be had so far: a heartbeat may ask too."""
         return [self._asking] if self._asking is not None else []
 
-    def heard_go(self, command_id: str, go: bool) -> None:
-        """A heartbeat answer said go, or no go."""
-        if command_id == self._asking:
-            self._goes[command_id] = go
+    def heard_go(self, command_id: str, go: bool, status: str | None) -> None:
+        """A heartbeat answer said go, or no go.
+
+        It is asked once more where that may mean that the server could not say at the moment (no go, no status), and
+        where anybody could have said go.
+        """
+        is_word = self._parts.settings.is_trusted if go else status is not None
+        if is_word and command_id == self._asking:
+            self._goes_heard[command_id] = go
             self._parts.bells.obey.ring()
 
     def revoked(self, command_id: str, status: str | None) -> None:
@@ -66,7 +73,7 @@ class Obey:
             return
         if entry is not None and entry.is_open and not self._has_begun(entry):
             log(f"{command_id}: revoked")
-            self._parts.journal.drop(command_id)
+            self._give_up(entry)
             if self._asking == command_id:
                 self._asking = None
 
@@ -93,18 +100,23 @@ class Obey:
             except Unreachable as trouble:
                 log(f"{entry.id}: no go yet: {trouble}")
                 self._asking = entry.id
-                await self._pause(backoff.next(), trouble.retry_after)
+                await self._pause(entry, backoff.next(), trouble.retry_after)
             except TokenEnded:
                 await self._parts.end_token()
 
-    async def _pause(self, seconds: float, retry_after: float | None) -> None:
-        if retry_after is not None:
-            await self._parts.clock.sleep(retry_after)
-        else:
+    async def _pause(self, entry: Entry, seconds: float, retry_after: float | None) -> None:
+        """A server that wants time gets it: but no stop waits behind that, and no relay that has just come."""
+        if retry_after is None:
             await self._parts.bells.obey.wait(seconds)
+            return
+        until = self._parts.clock.monotonic() + retry_after
+        while self._next() is entry and (left := until - self._parts.clock.monotonic()) > 0:
+            await self._parts.bells.obey.wait(left)
+            if self._goes.is_relay_here:
+                return
 
     def _next(self) -> Entry | None:
-        if not (self._parts.heard.is_set() or self._parts.ended.is_set()):
+        if not (self._goes.can_be_asked or self._parts.ended.is_set()):
             return None
         entries = self._parts.journal.open_entries()
         return min(entries, key=lambda e: (_FIRST.get(e.type, 2), e.seq), default=None)
@@ -114,33 +126,46 @@ class Obey:
             self._parts.journal.drop(entry.id)  # the binding is over, and with it every command that had no go
             return
         try:
-            check(self._parts, entry.token)
+            check(self._parts, entry.grant, time_may_come=entry.came_by_air)
             if not await self._has_go(entry):
-                log(f"{entry.id}: no go")
-                self._parts.journal.drop(entry.id)
+                self._no_go(entry)
                 return
             if not entry.is_open:
                 return  # revoked while the go was on its way
-            claims = check(self._parts, entry.token)  # the answer may have taken its time
+            claims = check(self._parts, entry.grant)  # the answer may have taken its time
         except GrantRefused as refused:
-            self._parts.finish(entry.id, failed(refused.failure, refused.message))
+            self._refuse(entry, refused)
             return
         self._parts.replay.mark(claims.seq)
         self._parts.finish(entry.id, await self._act(claims))
         self._parts.bells.beat.ring()
         self._parts.bells.upload.ring()
 
+    def _no_go(self, entry: Entry) -> None:
+        log(f"{entry.id}: no go")
+        self._give_up(entry)
+
+    def _give_up(self, entry: Entry) -> None:
+        """It is over, by the server's word: nothing of the same number is obeyed again.
+
+        A relay may hold a grant of it too, whichever way this one came, and show that when there is no network. To obey
+        a stop late does no harm.
+        """
+        self._parts.journal.drop(entry.id)
+        if entry.came_by_air or (entry.type != "stop_recording" and self._parts.settings.is_trusted):
+            self._parts.replay.mark(entry.seq)
+
+    def _refuse(self, entry: Entry, refused: GrantRefused) -> None:
+        if entry.came_by_air and refused.failure not in ABOUT_THE_COMMAND:
+            log(f"{entry.id}: dropped, {refused.message}")
+            self._parts.journal.drop(entry.id)
+        else:
+            self._parts.finish(entry.id, failed(refused.failure, refused.message))
+
     async def _has_go(self, entry: Entry) -> bool:
-        known = self._goes.pop(entry.id, None)
+        known = self._goes_heard.pop(entry.id, None)
         self._asking = None
-        if known is not None:
-            return known
-        answer: Answer = await self._parts.api.ack(entry.id)
-        if answer.status in {404, 409}:
-            return False
-        if not answer.ok:
-            raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
-        return answer.read(GoHeard).go
+        return known if known is not None else await self._goes.ask(entry)
 
     async def _act(self, claims: Claims) -> Report:
         try:

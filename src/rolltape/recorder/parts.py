@@ -16,7 +16,7 @@ from rolltape.recorder.log import log
 from rolltape.recorder.probes import Probes
 from rolltape.recorder.replay_file import ReplayFile
 from rolltape.recorder.studio import Studio
-from rolltape.recorder.tapes import Tapes
+from rolltape.recorder.tapes import Tape, Tapes
 from rolltape.recorder.trusted_clock import TrustedClock
 from rolltape.wire.command import Report, ReportError
 from rolltape.wire.times import iso
@@ -31,11 +31,12 @@ class Bells:
     beat: Wake
     register: Wake
     upload: Wake
+    air: Wake
 
     @staticmethod
     def hang(clock: Clock) -> "Bells":
-        """Five new ones."""
-        return Bells(Wake(clock), Wake(clock), Wake(clock), Wake(clock), Wake(clock))
+        """New ones."""
+        return Bells(*(Wake(clock) for _ in range(6)))
 
     def ring_all(self) -> None:
         """The server is there again: whoever waits should try."""
@@ -79,6 +80,7 @@ class Parts:
         detail = report.error.code if report.error else ""
         log(f"{entry_id}: {report.status} {detail}".rstrip())
         self.bells.report.ring()
+        self.bells.air.ring()
 
     def told(self, entry: Entry) -> None:
         """The server has the report."""
@@ -90,6 +92,21 @@ class Parts:
     def is_resetting(self) -> bool:
         """Whether a factory reset was carried out: nothing begins after it."""
         return any(is_reset_done(entry) for entry in self.journal.all())
+
+    def own_replay_record(self) -> None:
+        """Once it is known which device this is: a replay record of another counts as lost."""
+        known = self.identity.known
+        if known.device_id is None or known.replay_device == known.device_id:
+            return
+        if known.replay_device is not None:
+            self.replay.lose()
+            self.bells.beat.ring()
+        self.identity.change(replay_device=known.device_id)
+
+    def is_told_of(self, tape: Tape) -> bool:
+        """Whether the results of the commands that began and ended it are noted: they are read off the tape."""
+        in_hand = {entry.id for entry in self.journal.open_entries()}
+        return not in_hand & {tape.command_id, tape.stop_id}
 
     async def end_token(self) -> None:
         """The server says that the binding is over: what a command began ends, the audio and the story stay."""

@@ -1,13 +1,12 @@
 """The heartbeat: what the device is and has, when the server wants it; and what the server says in answer."""
 
-import msgspec
-
 from rolltape.recorder.heard import AckHeard, HeartbeatHeard, ResultHeard, each, offers, time_of
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.log import log
 from rolltape.recorder.obey import Obey
 from rolltape.recorder.parts import Parts
 from rolltape.recorder.report import Reports
+from rolltape.recorder.state import state_of
 from rolltape.recorder.transport import TokenEnded, Unreachable
 
 SPACING_SEC = 0.25
@@ -58,7 +57,7 @@ class Pulse:
         self._learn(heard, sent)
         await self._take_keys(heard)
         for ack in each(heard.acks, AckHeard):
-            self._obey.heard_go(ack.id, ack.go)
+            self._obey.heard_go(ack.id, ack.go, ack.status)
         for result in each(heard.results, ResultHeard):
             self._reports.heard(result)
         self._intake.take(offers(heard.commands))  # before the floor: they were minted before the record was lost
@@ -74,36 +73,8 @@ class Pulse:
 
     def body(self) -> dict[str, object]:
         """What a heartbeat says now."""
-        parts = self._parts
-        storage = parts.probes.storage()
-        body: dict[str, object] = {
-            "storage_used_mb": storage.used_mb,
-            "storage_total_mb": storage.total_mb,
-            "device_state": self._device_state(),
-            "recording": msgspec.to_builtins(parts.studio.now),
-            "pending_recordings": len(parts.tapes.waiting()),
-            "connection_type": list(parts.settings.connection_type),
-            "grant_kids": list(parts.keys.keys)[:32],
-        }
-        extras: dict[str, object] = {
-            "battery_percent": parts.probes.battery_percent(),
-            "firmware_version": parts.settings.firmware_version,
-            "device_name": parts.settings.device_name,
-            "replay_state_lost": parts.replay.lost or None,
-            "acks": self._obey.awaiting_go or None,
-            "results": self._reports.for_heartbeat() or None,
-        }
-        return body | {name: value for name, value in extras.items() if value is not None}
-
-    def _device_state(self) -> str:
-        parts = self._parts
-        states = {
-            "recording": parts.studio.running is not None,
-            "storageFull": parts.studio.is_storage_full,
-            "lowBattery": parts.studio.is_battery_low,
-            "uploading": any(tape.due for tape in parts.tapes.waiting()),
-        }
-        return next((state for state, holds in states.items() if holds), "idle")
+        extras = {"acks": self._obey.awaiting_go, "results": self._reports.for_heartbeat()}
+        return state_of(self._parts) | {name: items for name, items in extras.items() if items}
 
     def _learn(self, heard: HeartbeatHeard, sent: float) -> None:
         parts = self._parts
@@ -111,12 +82,7 @@ class Pulse:
         if server_ms is not None and parts.settings.is_trusted:
             parts.trusted.hear(server_ms, sent)
         parts.identity.learn(device_id=heard.device_id, iss=heard.grant_iss, generation=heard.binding_generation)
-        known = parts.identity.known
-        if known.device_id is not None and known.replay_device != known.device_id:
-            if known.replay_device is not None:  # the record in this folder is another device's
-                parts.replay.lose()
-                parts.bells.beat.ring()
-            parts.identity.change(replay_device=known.device_id)
+        parts.own_replay_record()
 
     async def _take_keys(self, heard: HeartbeatHeard) -> None:
         """Keys count only from a server that can be trusted to be itself."""

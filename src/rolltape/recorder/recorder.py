@@ -12,30 +12,26 @@ from random import Random
 
 from rolltape.clock import Clock
 from rolltape.durable import remove, sync_folder, write_whole
+from rolltape.recorder.air.session import Session
 from rolltape.recorder.channel import Channel
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Buttons, ControlSocket
 from rolltape.recorder.device_api import DeviceApi
+from rolltape.recorder.device_key import receipts_in
 from rolltape.recorder.heard import TokenHeard
 from rolltape.recorder.identity import Identity, KeyRing
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.journal import Journal
-from rolltape.recorder.live import Live
 from rolltape.recorder.log import log
-from rolltape.recorder.obey import Obey
+from rolltape.recorder.loops import loops_of
 from rolltape.recorder.parts import Bells, Parts, is_reset_done
-from rolltape.recorder.poll import Poll
 from rolltape.recorder.probes import Probes, SystemProbes
-from rolltape.recorder.pulse import Pulse
-from rolltape.recorder.register import Register
 from rolltape.recorder.replay_file import ReplayFile
-from rolltape.recorder.report import Reports
 from rolltape.recorder.source import Microphone, microphone
 from rolltape.recorder.studio import Studio
 from rolltape.recorder.tapes import Tapes
-from rolltape.recorder.transport import Line, TokenEnded, Unreachable
+from rolltape.recorder.transport import Line, NoLine, TokenEnded, Unreachable
 from rolltape.recorder.trusted_clock import TrustedClock
-from rolltape.recorder.upload import Upload
 
 _WIPING = "wiping"
 _RESTART_SEC = 5.0
@@ -46,7 +42,10 @@ class FolderBusy(Exception):
 
 
 class Recorder:
-    """One recorder. `run` does everything; `parts` and `buttons` are there while it runs."""
+    """One recorder. `run` does everything; `parts` and `buttons` are there while it runs.
+
+    So is `air`, the device's half of what it says with relays, for one that is told its binding.
+    """
 
     def __init__(
         self,
@@ -64,6 +63,7 @@ class Recorder:
         self._source = source if source is not None else microphone(settings.source, clock)
         self.parts: Parts | None = None
         self.buttons: Buttons | None = None
+        self.air: Session | None = None
 
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
         """Until `stop` is set, or a factory reset is through. Raises FolderBusy. `started` is called when it is up."""
@@ -77,14 +77,14 @@ class Recorder:
                 await self._live(parts, stop, started)
             finally:
                 parts.journal.close()
-                self.parts = self.buttons = None
+                self.parts = self.buttons = self.air = None
             if parts.reset.is_set():
                 wipe(folder)
                 log("factory reset: everything is wiped; bind the device again and start with the new token")
 
     def _open(self, folder: Path) -> Parts:
         settings, clock = self._settings, self._clock
-        identity = Identity(folder / "identity", settings.token)
+        identity = Identity(folder / "identity", settings.any_token, settings.binding)
         replay = ReplayFile(folder / "replay", has_past=identity.has_past or (folder / "journal").exists())
         tapes = Tapes(folder / "recordings")
         trusted = TrustedClock(clock, folder / "clock")
@@ -101,13 +101,13 @@ class Recorder:
             microphone=self._source,
             changed=lambda: _recording_changed(bells),
         )
-        self._line = Line(settings, identity, clock)
+        self._line = Line(settings, identity, clock) if settings.server is not None else NoLine()
         channel = Channel(clock, settings.http_timeout_sec)
         self.parts = Parts(
             settings=settings,
             clock=clock,
             identity=identity,
-            keys=KeyRing(identity, settings.grant_kid, settings.grant_secret),
+            keys=KeyRing(identity, *settings.shared_secret),
             replay=replay,
             journal=Journal(folder / "journal"),
             tapes=tapes,
@@ -123,24 +123,14 @@ class Recorder:
         return self.parts
 
     async def _live(self, parts: Parts, stop: asyncio.Event, started: Callable[[], None]) -> None:
-        obey, intake, reports = Obey(parts), Intake(parts), Reports(parts)
-        obey.recover()
+        intake = Intake(parts)
+        self.air = self._behind_relays(parts, intake)
+        loops = loops_of(parts, intake, self.air)
         self._resume(parts)
         control = ControlSocket(self._settings.state_dir, Buttons(parts))
         await control.open()
-        pulse = Pulse(parts, intake, obey, reports)
-        live = (Live(parts, intake, obey, pulse),) if self._settings.channel else ()
-        loops = (
-            obey,
-            reports,
-            pulse,
-            *live,
-            Poll(parts, intake),
-            Register(parts),
-            Upload(parts),
-        )
         tasks = [asyncio.create_task(self._keep_up(type(loop).__name__, loop.run)) for loop in loops]
-        if self._settings.refresh_token:
+        if self._settings.refresh_token and self._settings.server is not None:
             tasks.append(asyncio.create_task(self._keep_up("refresh", lambda: refresh_token(parts))))
         started()
         try:
@@ -151,11 +141,19 @@ class Recorder:
             await _end(tasks)
             await self._line.close()
 
+    def _behind_relays(self, parts: Parts, intake: Intake) -> Session | None:
+        """Its half of every conversation with a relay; None where it has no business with any."""
+        binding = self._settings.binding
+        if binding is None:
+            return None
+        floor_ms = parts.trusted.floor_ms
+        receipts = receipts_in(self._settings.state_dir, parts.identity, binding.public_key, floor_ms)
+        return Session(parts, intake, receipts)
+
     def _resume(self, parts: Parts) -> None:
-        if not self._settings.is_trusted:
+        parts.own_replay_record()
+        if self._settings.server is not None and not self._settings.is_trusted:
             log("this server is neither on this machine nor behind TLS: its time and keys don't count, so no start")
-        if not self._settings.channel:
-            parts.channel.missed()
         if parts.identity.known.ended:
             parts.ended.set()
         if any(is_reset_done(entry) and entry.told for entry in parts.journal.all()):
@@ -203,7 +201,7 @@ def wipe(folder: Path) -> None:
 
 
 def _recording_changed(bells: Bells) -> None:
-    for bell in (bells.beat, bells.register, bells.upload):
+    for bell in (bells.beat, bells.register, bells.upload, bells.air):
         bell.ring()
 
 

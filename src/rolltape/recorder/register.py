@@ -1,12 +1,9 @@
 """Telling the server of each recording as soon as it has begun, or as soon as the server can be reached."""
 
-from typing import Any
-
 from rolltape.recorder.log import log
 from rolltape.recorder.parts import Parts
-from rolltape.recorder.tapes import Tape
+from rolltape.recorder.tapes import Tape, creation_of
 from rolltape.recorder.transport import TokenEnded, Unreachable
-from rolltape.wire.times import iso
 
 
 class Register:
@@ -41,7 +38,7 @@ class Register:
         return not tape.registered and not self._parts.studio.is_beginning(tape.id)
 
     async def _one(self, tape: Tape) -> bool:
-        answer = await self._parts.api.create_recording(_body(tape))
+        answer = await self._parts.api.create_recording(creation_of(tape))
         if answer.error.code == "id_conflict" and answer.error.status == "deleted":
             return self._throw_away(tape.id)
         if not answer.ok:
@@ -60,14 +57,3 @@ class Register:
         log(f"{tape_id}: deleted on the server, so it is deleted here")
         self._parts.tapes.discard(tape_id)
         return True
-
-
-def _body(tape: Tape) -> dict[str, Any]:
-    body: dict[str, Any] = {"id": tape.id, "started_at": iso(tape.started_ms), "source": "device"}
-    if tape.command_id is not None:
-        body["command_id"] = tape.command_id
-    elif tape.generation is not None:
-        body["binding_generation"] = tape.generation
-    if tape.ended_ms is not None:
-        body["ended_at"] = iso(tape.ended_ms)
-    return body

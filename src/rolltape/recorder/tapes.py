@@ -1,5 +1,7 @@
 """The recordings on this disk. Each is a sound file and a small file beside it that says what it is, written first."""
 
+import asyncio
+import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +10,7 @@ import msgspec
 from rolltape.durable import read_sealed, remove, seal, write_whole
 from rolltape.recorder.ogg import salvage
 from rolltape.wire.ids import is_device_made_recording_id
+from rolltape.wire.times import iso
 
 
 class Tape(msgspec.Struct, kw_only=True, frozen=True):
@@ -84,6 +87,13 @@ class Tapes:
         remove(self.sound(tape_id))
         remove(self._folder / f"{tape_id}.json")
 
+    async def hashed(self, tape_id: str) -> Tape:
+        """A finished recording with its hash, taken once. OSError: the sound is gone. KeyError: it isn't here."""
+        if self._tapes[tape_id].sha256 is not None:
+            return self._tapes[tape_id]
+        sha256 = await asyncio.to_thread(_sha256, self.sound(tape_id))
+        return self.change(tape_id, sha256=sha256)
+
     def _keep(self, tape: Tape) -> None:
         write_whole(self._folder / f"{tape.id}.json", seal(tape))
         self._tapes[tape.id] = tape
@@ -102,6 +112,28 @@ class Tapes:
             self.change(tape.id, is_running=False, duration_ms=duration, ended_ms=tape.started_ms + duration)
 
 
+def creation_of(tape: Tape) -> dict[str, Any]:
+    """The body that makes a recording known to the server."""
+    body: dict[str, Any] = {"id": tape.id, "started_at": iso(tape.started_ms), "source": "device"}
+    if tape.command_id is not None:
+        body["command_id"] = tape.command_id
+    elif tape.generation is not None:
+        body["binding_generation"] = tape.generation
+    if tape.ended_ms is not None:
+        body["ended_at"] = iso(tape.ended_ms)
+    return body
+
+
+def completion_of(tape: Tape, size: int) -> dict[str, Any]:
+    """The body that says that all bytes of a finished recording are in."""
+    return {
+        "content_sha256": tape.sha256,
+        "file_size_bytes": size,
+        "duration_ms": tape.duration_ms,
+        "ended_at": iso(tape.ended_ms or tape.started_ms + tape.duration_ms),
+    }
+
+
 def _read(path: Path) -> Tape | None:
     if not is_device_made_recording_id(path.stem):
         return None
@@ -110,3 +142,8 @@ def _read(path: Path) -> Tape | None:
         return None if value is None else msgspec.convert(value, Tape)
     except (ValueError, msgspec.ValidationError):
         return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

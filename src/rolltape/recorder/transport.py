@@ -4,6 +4,7 @@
 """
 
 import ssl
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -74,6 +75,8 @@ class Line:
             headers={"User-Agent": "rolltape-recorder"},
         )
         self._base = settings.base_url
+        self.is_reached = False
+        """Whether the last call was answered."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -90,13 +93,23 @@ class Line:
             headers = {"Authorization": f"Bearer {token}"}
             if body is not None:
                 headers["Content-Type"] = "application/json"
-            answer = await self.raw(method, url, headers=headers, content=content, timeout=timeout)
+            answer = await self._told(self.raw(method, url, headers=headers, content=content, timeout=timeout))
             if answer.status != 401:
                 self._identity.worked(token)
                 return answer
             if answer.error.code == "token_revoked":
                 raise TokenEnded
         raise Unreachable("the server does not know this token: bind the device again and pass the new one")
+
+    async def _told(self, call: Awaitable[Answer]) -> Answer:
+        """Note whether there was an answer."""
+        try:
+            answer = await call
+        except Unreachable:
+            self.is_reached = False
+            raise
+        self.is_reached = True
+        return answer
 
     async def call_as_before(self, method: str, path: str, body: Any) -> Answer | None:
         """Call the API with the token of the binding before this one; None where there was none. Raises Unreachable."""
@@ -136,6 +149,31 @@ class Line:
             return Answer(response.status_code, bytes(body), response.headers, sent)
         finally:
             await response.aclose()
+
+
+class NoLine:
+    """Of a recorder that has no server of its own: every call says so."""
+
+    is_reached = False
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, query: str = "", timeout: float | None = None
+    ) -> Answer:
+        """Raises Unreachable."""
+        raise Unreachable("this recorder has no server of its own")
+
+    async def call_as_before(self, method: str, path: str, body: Any) -> Answer | None:
+        """There was none."""
+        return None
+
+    async def raw(
+        self, method: str, url: str, *, headers: dict[str, str], content: bytes, timeout: float | None = None
+    ) -> Answer:
+        """Raises Unreachable."""
+        raise Unreachable("this recorder has no server of its own")
 
 
 def tls_of(settings: RecorderSettings) -> ssl.SSLContext | None:

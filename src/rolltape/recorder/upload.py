@@ -1,15 +1,13 @@
 """Sending finished recordings: from where the server's copy ends, in pieces, until the server vouches for the whole."""
 
 import asyncio
-import hashlib
 from pathlib import Path
 
 from rolltape.recorder.heard import UploadUrlHeard
 from rolltape.recorder.log import log
 from rolltape.recorder.parts import Parts
-from rolltape.recorder.tapes import Tape
+from rolltape.recorder.tapes import Tape, completion_of
 from rolltape.recorder.transport import Answer, TokenEnded, Unreachable
-from rolltape.wire.times import iso
 
 SLOWEST_BYTES_PER_SEC = 4096
 """An upload slower than this is taken for a broken one and begun again where it was."""
@@ -44,14 +42,14 @@ class Upload:
                 except TokenEnded:
                     await self._parts.end_token()
                     failures += 1
+                except KeyError:
+                    log(f"{tape.id}: the server has it already, by way of a relay")
             if failures:
                 await self._parts.clock.sleep(retry_after)
                 await self._parts.bells.upload.wait(backoff.next())
 
     def _is_ready(self, tape: Tape) -> bool:
-        """Not before the results of the commands that began and ended it are noted: they are read off the tape."""
-        in_hand = {entry.id for entry in self._parts.journal.open_entries()}
-        return tape.due and tape.registered and not in_hand & {tape.command_id, tape.stop_id}
+        return tape.due and tape.registered and self._parts.is_told_of(tape)
 
     async def _one(self, tape: Tape) -> None:
         path = self._parts.tapes.sound(tape.id)
@@ -61,7 +59,7 @@ class Upload:
             return
         size = path.stat().st_size
         if tape.sha256 is None:
-            tape = self._parts.tapes.change(tape.id, sha256=await asyncio.to_thread(_sha256, path))
+            tape = await self._parts.tapes.hashed(tape.id)
         if not tape.sent:
             await self._send(tape, path, size)
             tape = self._parts.tapes.change(tape.id, sent=True)
@@ -118,13 +116,7 @@ class Upload:
         return self._parts.settings.http_timeout_sec + size / SLOWEST_BYTES_PER_SEC
 
     async def _complete(self, tape: Tape, size: int) -> None:
-        body = {
-            "content_sha256": tape.sha256,
-            "file_size_bytes": size,
-            "duration_ms": tape.duration_ms,
-            "ended_at": iso(tape.ended_ms or tape.started_ms + tape.duration_ms),
-        }
-        answer = await self._parts.api.upload_complete(tape.id, body)
+        answer = await self._parts.api.upload_complete(tape.id, completion_of(tape, size))
         if answer.ok:
             return
         self._unknown(tape, answer)
@@ -144,8 +136,3 @@ class Upload:
 
 def _refused(answer: Answer) -> Unreachable:
     return Unreachable(f"the server answered {answer.status} {answer.error.code}".rstrip())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -40,8 +40,6 @@ class Carrier:
             for held in self._parts.spool.of(device_id):
                 if about in (None, held.word.about):
                     await self._one(held, timeout)
-        if not self._parts.spool.of(device_id):
-            self._locks.pop(device_id, None)
 
     async def _one(self, held: Held, timeout: float | None) -> None:
         word = held.word

@@ -79,6 +79,11 @@ class Central:
         if session := self.sessions.get(device_id):
             session.nudge()
 
+    def network_is_back(self) -> None:
+        """The server was heard again: those who were told otherwise may ask it now."""
+        for session in self.sessions.values():
+            session.network_is_back()
+
     def grants_came(self, device_id: str) -> None:
         """There is something for the device."""
         if session := self.sessions.get(device_id):
@@ -133,8 +138,8 @@ class Central:
     async def _visit(self, device_id: str, sighting: Sighting) -> None:
         now = self._parts.clock.monotonic
         try:
-            await self._converse(device_id, sighting)
-            self.turns.visited(device_id, now())
+            has_more = await self._converse(device_id, sighting)
+            self.turns.visited(device_id, now(), has_more=has_more)
         except LinkLost as trouble:
             log(f"{device_id}: {trouble}")
             self.turns.failed(device_id, now())
@@ -154,15 +159,18 @@ class Central:
             self._visits.pop(device_id, None)
             self._parts.bells.central.ring()
 
-    async def _converse(self, device_id: str, sighting: Sighting) -> None:
+    async def _converse(self, device_id: str, sighting: Sighting) -> bool:
+        """Whether there is more to be said. Raises LinkLost where nothing was said at all."""
         link = await self._radio.connect(sighting, self._parts.settings.connect_timeout_sec)
         session = Session(self._parts, self._carrier, device_id, link)
         self.sessions[device_id] = session
         try:
             await session.run()
-        except LinkLost:
+        except LinkLost as lost:
             if not session.was_useful:
                 raise
+            log(f"{device_id}: {lost}")
+        return session.has_more
 
     async def _end_visits(self) -> None:
         waiting = set(self._visits.values())

@@ -89,7 +89,10 @@ class Fetcher:
         return same and 0 < len(piece.data) <= length
 
     async def _keep(self, facts: Facts, data: bytes) -> None:
-        now = await asyncio.to_thread(self._parts.shelf.add, facts, data)
+        try:
+            now = await asyncio.to_thread(self._parts.shelf.add, facts, data)
+        except ValueError:
+            return  # it was announced as another one meanwhile
         if now.held > facts.held:
             self._failures = 0
             self._parts.progress(Progress(now.device_id, now.recording_id, now.held, now.size))

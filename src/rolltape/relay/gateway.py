@@ -83,7 +83,7 @@ class Gateway:
     async def _live(self, parts: Parts, stop: asyncio.Event, started: Callable[[], None]) -> None:
         carrier = Carrier(parts)
         self.central = central = Central(parts, carrier, self._radio)
-        parts.told = central.nudge
+        parts.told, parts.network.back = central.nudge, central.network_is_back
         parts.grants.came, parts.grants.revoked = central.grants_came, central.revoked
         register = Register(parts, central.devices_changed)
         loops = (register, Poll(parts), carrier, Upload(parts), central)

@@ -24,12 +24,14 @@ class Network:
     """Whether the server was heard at the last try."""
 
     online: bool = False
+    back: Callable[[], None] = lambda: None
 
     def heard(self) -> None:
-        """The server answered something."""
+        """The server answered something. `back` is called where it didn't before."""
         if not self.online:
             log("the server answers")
-        self.online = True
+            self.online = True
+            self.back()
 
     def lost(self, why: object) -> None:
         """Nothing was heard."""

@@ -56,6 +56,8 @@ class Poll:
         except ValueError:
             server_ms = self._parts.clock.now_ms()
         self._parts.grants.take(heard.offers, server_ms)
+        if any(offer.device_id not in self._parts.devices for offer in heard.offers):
+            self._parts.bells.devices.ring()
 
 
 class Register:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rolltape.relay.link import Link, LinkLost, NotPaired
 from rolltape.wire.ble.frames import MIN_MTU
-from rolltape.wire.ble.service import RX, SERVICE, TX, advertised_tag
+from rolltape.wire.ble.service import PAIR, RX, SERVICE, TX, advertised_tag
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -63,6 +63,7 @@ class BleakRadio:
             raise NoRadio("BLE needs bleak: pip install 'rolltape[ble]'") from error
         self._bleak = bleak
         self._scanner, self._client = scanner, client
+        self._connecting = asyncio.Lock()  # BlueZ makes one connection at a time
         self._bluez: Any = {} if adapter is None else {"adapter": adapter}
 
     @asynccontextmanager
@@ -89,7 +90,8 @@ class BleakRadio:
             sighting.handle, link.gone, timeout=timeout, bluez=self._bluez, backend=self._client
         )
         try:
-            await client.connect()
+            async with self._connecting:
+                await client.connect()
             await link.open(client)
         except link.broken as error:
             await link.close()
@@ -132,7 +134,7 @@ class _BleakLink:
 
     async def write(self, fragment: bytes) -> None:
         if self.client is None or self._is_gone:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         try:
             await self.client.write_gatt_char(RX, fragment, response=True)
         except self.broken as error:
@@ -141,21 +143,29 @@ class _BleakLink:
 
     async def read(self) -> bytes:
         if self._is_gone and self._come.empty():
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         data = await self._come.get()
         if data is None:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         return data
 
     async def pair(self) -> None:
         if self.client is None or self._is_gone:
-            raise LinkLost("gone")
+            raise LinkLost("the link is lost")
         try:
-            await self.client.pair()
-        except (*self.broken, NotImplementedError) as error:
+            await self._pair(self.client)
+        except self.broken as error:
             if self._is_gone:
                 raise LinkLost("gone while pairing") from error
             raise NotPaired(f"{type(error).__name__}: {error}") from error
+
+    @staticmethod
+    async def _pair(client: "BleakClient") -> None:
+        """Where an app can't begin it, the system pairs by itself for an attribute that asks for encryption."""
+        try:
+            await client.pair()
+        except NotImplementedError:
+            await client.read_gatt_char(PAIR)
 
     async def close(self) -> None:
         self.gone(None)

@@ -24,7 +24,7 @@ MOST_WAITING = 64
 WAITER_SEC = 4.0
 """A device that waits for an answer is told soon that there is none: it goes on by itself after 10 s."""
 _PER_SEC, _BURST = 5.0, 40.0
-_TRIES = 2
+_AGAIN_SEC = 2.0
 Asked = Challenge | Report | State | Recording
 
 
@@ -95,7 +95,7 @@ class Desk:
 
     async def _answer(self, asked: Challenge) -> None:
         try:
-            answer = await self._ask_server(asked)
+            answer = await self._ask_patiently(asked)
         except Unreachable as trouble:
             if trouble.offline:
                 self._parts.network.lost(trouble)
@@ -114,12 +114,22 @@ class Desk:
             self._giver.has(asked.command_id)
         await self._talk.say(SignedAnswer(answer))
 
+    async def _ask_patiently(self, asked: Challenge) -> bytes | Answer:
+        """A server that can't answer just now is asked once more."""
+        try:
+            return await self._ask_server(asked)
+        except Unreachable as trouble:
+            if trouble.offline:
+                raise
+            await self._parts.clock.sleep(min(trouble.retry_after or 0.0, _AGAIN_SEC))
+            return await self._ask_server(asked)
+
     async def _ask_server(self, asked: Challenge) -> bytes | Answer:
         """First what is held of the command, so that the answer knows of it; then the question."""
         question: dict[str, Any] = {"nonce": b64url(asked.nonce)}
         if asked.command_id is not None:
             question["jti"] = asked.command_id
-            await self._patiently(asked)
+            await self._acknowledge(asked)
         if asked.recording_id is not None:
             question["recording_id"] = asked.recording_id
         if asked.floor:
@@ -128,7 +138,7 @@ class Desk:
         self._parts.token_works()
         return answer
 
-    async def _patiently(self, asked: Challenge) -> None:
+    async def _acknowledge(self, asked: Challenge) -> None:
         assert asked.command_id is not None
         await self._carrier.carry(self._device_id, asked.command_id, timeout=WAITER_SEC)
         body = self._ack_of(asked)

@@ -41,6 +41,7 @@ class Session:
         self._welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
         self._has_told_all = False
+        self._says_hello_again = False
         self._nexts = 0
         self._messages = 0
         self._is_troubled = False
@@ -52,6 +53,11 @@ class Session:
         """Whether there is nothing to do, as far as is known."""
         busy = self._desk.is_busy or self._giver.is_busy or self._fetcher.is_busy
         return self._has_told_all and not busy and not self._proof_is_near
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there would be more to do at once, if it went on."""
+        return not self._has_told_all or self._giver.is_busy or self._fetcher.is_busy
 
     @property
     def _proof_is_near(self) -> bool:
@@ -68,6 +74,11 @@ class Session:
         """Something of this device has reached the server: it may ask for the proof."""
         self._has_told_all = False
         self._nudged.ring()
+
+    def network_is_back(self) -> None:
+        """The device may have been told that there is none."""
+        self._says_hello_again = True
+        self.nudge()
 
     def grants_came(self) -> None:
         """There may be something to give."""
@@ -153,6 +164,9 @@ class Session:
     async def _ask_what_is_new(self) -> None:
         """NEXT: at once, when there is something to be proved, and every now and then."""
         while True:
+            if self._says_hello_again:
+                self._says_hello_again = False
+                await self._talk.say(Hello(online=True))
             self._nexts += 1
             await self._talk.say(Next())
             await self._parts.clock.sleep(_AGAIN_SEC)  # whoever nudges in a row is answered once

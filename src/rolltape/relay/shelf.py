@@ -8,17 +8,21 @@ leaves behind that is cut off.
 import hashlib
 import os
 import shutil
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from rolltape.clock import machine_ms
 from rolltape.durable import read_sealed, remove, seal, write_whole
 from rolltape.relay.log import log
 from rolltape.wire.ids import is_id
 
 MOST_TAPES = 2_000
-"""How many recordings may lie on the shelf."""
+"""How many recordings may lie on the shelf; and of one device a quarter, so that none can fill it for the others."""
+STALE_MS = 8 * 86_400_000
+"""What was begun and not gone on with for so long is let go at the next start: its device has it still."""
 _FREE_BYTES = 64 << 20
 """What is left free on the disk for others."""
 
@@ -62,12 +66,16 @@ class Progress:
 
 
 class Shelf:
-    """The recordings in `folder`; made if it isn't there. At most `most_bytes` of sound, as announced."""
+    """The recordings in `folder`; made if it isn't there. At most `most_bytes` of sound, as announced.
+
+    A device may announce a recording anew while a piece of it is being written in another thread: one at a time.
+    """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self._folder, self._most = folder, most_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._facts: dict[str, Facts] = {}
+        self._changing = threading.RLock()
         for path in sorted(folder.glob("*.facts")):
             self._open(path)
         for path in folder.iterdir():
@@ -92,29 +100,35 @@ class Shelf:
 
     def announce(self, facts: Facts) -> Facts:
         """A recording as its device tells of it now; what is held stays if it is still the same. Raises ShelfFull."""
-        known = self._facts.get(facts.name)
-        if known is not None and (known.sha256, known.size) == (facts.sha256, facts.size):
-            facts = msgspec.structs.replace(facts, held=known.held, checked=known.checked)
-            if facts != known:
-                self._keep(facts)
+        with self._changing:
+            known = self._facts.get(facts.name)
+            if known is not None and _is_same(known, facts):
+                facts = msgspec.structs.replace(facts, held=known.held, checked=known.checked)
+                if facts != known:
+                    self._keep(facts)
+                return facts
+            if known is not None:
+                self.drop(known)
+            self._find_room(facts)
+            self.sound(facts).write_bytes(b"")
+            self._keep(facts)
             return facts
-        if known is not None:
-            self.drop(known)
-        self._find_room(facts.size)
-        self.sound(facts).write_bytes(b"")
-        self._keep(facts)
-        return facts
 
     def add(self, facts: Facts, data: bytes) -> Facts:
-        """The next bytes: on the disk when this returns. Blocking. ValueError for more than was announced.
+        """The bytes after those that `facts` knows of: on the disk when this returns. Blocking.
 
-        With the last of them the hash of the whole is checked; where it is wrong, all is fetched again.
+        With the last of them the hash of the whole is checked; where it is wrong, all is fetched again. ValueError for
+        more than was announced, and for a recording that is another, or further, than `facts` says.
         """
-        known = self._facts.get(facts.name)
-        if known != facts:
-            raise ValueError("that recording is not as it was")
-        if facts.held + len(data) > facts.size:
-            raise ValueError("more bytes than the recording has")
+        with self._changing:
+            known = self._facts.get(facts.name)
+            if known is None or not _is_same(known, facts) or known.held != facts.held:
+                raise ValueError("that recording is not as it was")
+            if known.held + len(data) > known.size:
+                raise ValueError("more bytes than the recording has")
+            return self._append(known, data)
+
+    def _append(self, facts: Facts, data: bytes) -> Facts:
         with self.sound(facts).open("r+b") as file:
             file.truncate(facts.held)
             file.seek(facts.held)
@@ -132,7 +146,8 @@ class Shelf:
 
     def again(self, facts: Facts) -> None:
         """Its bytes here are wrong: fetch them again."""
-        self._keep(msgspec.structs.replace(facts, held=0, checked=False))
+        with self._changing:
+            self._keep(msgspec.structs.replace(facts, held=0, checked=False))
 
     def is_right(self, facts: Facts) -> bool:
         """Whether the bytes here still fit their hash. Blocking."""
@@ -140,9 +155,10 @@ class Shelf:
 
     def drop(self, facts: Facts) -> None:
         """The server has it, or nobody will ever take it."""
-        self._facts.pop(facts.name, None)
-        remove(self._folder / f"{facts.name}.facts")
-        remove(self.sound(facts))
+        with self._changing:
+            self._facts.pop(facts.name, None)
+            remove(self._folder / f"{facts.name}.facts")
+            remove(self.sound(facts))
 
     def _is_right(self, facts: Facts) -> bool:
         with self.sound(facts).open("rb") as file:
@@ -152,11 +168,15 @@ class Shelf:
         write_whole(self._folder / f"{facts.name}.facts", seal(facts))
         self._facts[facts.name] = facts
 
-    def _find_room(self, size: int) -> None:
-        promised = sum(facts.size for facts in self._facts.values())
-        missing = sum(facts.size - facts.held for facts in self._facts.values())
-        free = shutil.disk_usage(self._folder).free
-        if len(self._facts) >= MOST_TAPES or promised + size > self._most or missing + size + _FREE_BYTES > free:
+    def _find_room(self, new: Facts) -> None:
+        every, own = list(self._facts.values()), self.of(new.device_id)
+        missing = sum(facts.size - facts.held for facts in every)
+        if (
+            len(every) >= MOST_TAPES
+            or len(own) >= MOST_TAPES // 4
+            or sum(facts.size for facts in every) + new.size > self._most
+            or missing + new.size + _FREE_BYTES > shutil.disk_usage(self._folder).free
+        ):
             raise ShelfFull
 
     def _open(self, path: Path) -> None:
@@ -170,4 +190,11 @@ class Shelf:
             log(f"{path.name}: damaged, passed over ({error}); its device has the recording still")
             path.unlink()
             return
+        if not facts.is_whole and machine_ms() - path.stat().st_mtime_ns // 1_000_000 > STALE_MS:
+            path.unlink()
+            return
         self._facts[facts.name] = facts
+
+
+def _is_same(one: Facts, other: Facts) -> bool:
+    return (one.size, one.sha256) == (other.size, other.sha256)

@@ -23,6 +23,7 @@ class _Place(Generic[T]):
     seen: float
     backoff: Backoff
     visited: float = float("-inf")
+    has_more: bool = False
     not_before: float = float("-inf")
 
 
@@ -64,10 +65,11 @@ class Turns(Generic[T]):
         """How many have been seen of late."""
         return sum(now - place.seen <= IN_REACH_SEC for place in self._places.values())
 
-    def visited(self, device_id: str, now: float) -> None:
-        """A visit ended well, or at least something came of it."""
+    def visited(self, device_id: str, now: float, *, has_more: bool = False) -> None:
+        """A visit ended well, or at least something came of it. `has_more`: it should go on soon."""
         if place := self._places.get(device_id):
             place.visited = now
+            place.has_more = has_more
             place.not_before = now + self._first_sec  # its new address and tag must be seen first
             place.backoff.succeeded()
 
@@ -90,5 +92,5 @@ class Turns(Generic[T]):
             if id_ not in busy
             and now - place.seen <= IN_REACH_SEC
             and now >= place.not_before
-            and (now - place.visited >= self._visit_sec or wanted(id_))
+            and (place.has_more or now - place.visited >= self._visit_sec or wanted(id_))
         ]

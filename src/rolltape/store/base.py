@@ -129,12 +129,14 @@ class CommandStore(Protocol):
         now: int,
         but: tuple[str, ...] = (),
         grants_until: int | None = None,
+        only_urgent: bool = False,
     ) -> tuple[list[CommandRow], bool]:
         """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
         With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
-        are left out. `grants_until` is when the grants end that a relay gets for them (ms), where they don't last until
-        `expires_at`: the greatest is kept as `relay_grants_until`.
+        are left out; with `only_urgent` all but resets and stops are. `grants_until` is when the grants end that a
+        relay gets for them (ms), where they don't last until `expires_at`: the greatest is kept as
+        `relay_grants_until`.
         """
         ...
 

@@ -8,14 +8,15 @@ import array
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from av.audio.frame import AudioFrame
 
 from rolltape.clock import Clock, SystemClock
+from rolltape.recorder.air.session import Session
 from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Word
 from rolltape.recorder.parts import Parts
@@ -23,6 +24,7 @@ from rolltape.recorder.probes import Storage
 from rolltape.recorder.recorder import Recorder
 from rolltape.recorder.source import Microphone, MicrophoneGone
 
+T = TypeVar("T")
 FRAME_SAMPLES = 960
 SAMPLE_RATE = 48_000
 
@@ -70,10 +72,13 @@ class FakeBody:
 
 
 class FakeRecorder:
-    """The real recorder, run in a thread of its own between `start` and `stop` (or as a context manager)."""
+    """The real recorder, run in a thread of its own between `start` and `stop` (or as a context manager).
+
+    Without a server, and with `binding`, it knows relays alone: a test plays them by `on_air`.
+    """
 
     def __init__(
-        self, server: str, token: str, state_dir: Path, *, clock: Clock | None = None, **settings: Any
+        self, server: str | None, token: str | None, state_dir: Path, *, clock: Clock | None = None, **settings: Any
     ) -> None:
         quick: dict[str, Any] = {
             "backoff_first_sec": 0.02,
@@ -136,6 +141,15 @@ class FakeRecorder:
             return question(self._recorder.parts)
 
         return asyncio.run_coroutine_threadsafe(answer(), self._loop).result(30)
+
+    def on_air(self, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+        """What comes of `work` with the device's half of its conversations with relays, in its own thread."""
+
+        async def done() -> T:
+            assert self._recorder.air is not None, "it needs binding=…"
+            return await work(self._recorder.air)
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(30)
 
     def __enter__(self) -> "FakeRecorder":
         return self.start()

@@ -6,11 +6,14 @@ A close waits until what was sent before it has gone out; to a device that doesn
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from rolltape.web.call import Header, Message, Scope, Send
 
 _EXTENSION = "rolltape.abort"
+MOST_PIECES = 16_384
+"""No message comes in more pieces: empty ones would never add up to one that is too long."""
 
 
 class ChannelProtocol(WebSocketsSansIOProtocol):
@@ -21,6 +24,18 @@ class ChannelProtocol(WebSocketsSansIOProtocol):
         if not self.close_sent:  # the application's task is made, and has yet to begin
             scope: Any = self.scope
             scope["extensions"][_EXTENSION] = {"abort": self.transport.abort, "forget": self.forget_handshake}
+
+    def handle_ping(self) -> None:
+        """A pong, unless the other end reads none: those that it sends pings and doesn't read must not pile up."""
+        pong = self.conn.data_to_send()
+        if self.writable.is_set():
+            self.transport.write(b"".join(pong))
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < MOST_PIECES:
+            super().handle_cont(event)
+        else:
+            self.transport.abort()
 
     async def send(self, message: Any) -> None:
         await super().send(message)

@@ -36,7 +36,7 @@ async def on_adapter(adapter: str, session: AirSession, clock: Clock) -> "AsyncI
         transport = await open_transport(adapter)
     except Exception as error:  # each transport has its own, down to a bare Exception
         raise RadioMissing(
-            f"the Bluetooth adapter {adapter!r} can't be opened: {error or type(error).__name__}"
+            f"the Bluetooth adapter {adapter!r} can't be opened: {str(error) or type(error).__name__}"
         ) from None
     async with transport:
         yield Peripheral((transport.source, transport.sink), session, clock)

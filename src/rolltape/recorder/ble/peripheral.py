@@ -8,7 +8,7 @@ link pairs, each time, and nothing of it is kept.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from bumble import hci
@@ -52,8 +52,8 @@ class Peripheral:
         self._tag = b""
         self._visit: Visit | None = None
         self._visitor: Connection | None = None
-        self._arrivals: asyncio.Queue[bool] = asyncio.Queue()
-        """True: a relay is there. False: the adapter is gone."""
+        self._news = asyncio.Event()
+        self._is_lost = False
         self._chores: set[asyncio.Task[Any]] = set()
         self._build()
         if (terminated := getattr(source, "terminated", None)) is not None:
@@ -62,14 +62,14 @@ class Peripheral:
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
         """For ever. `started` is called when it advertises for the first time. Raises RadioLost."""
         try:
-            await self._device.power_on()
-            await self._advertise()
+            await _whole(self._device.power_on())
+            await _whole(self._advertise())
             started()
             while not _is_cancelled():
                 await self._one()
             raise asyncio.CancelledError
         except (BaseBumbleError, hci.HCI_Error, OSError, TimeoutError) as error:
-            raise RadioLost(f"the Bluetooth adapter failed: {error or type(error).__name__}") from error
+            raise RadioLost(f"the Bluetooth adapter failed: {str(error) or type(error).__name__}") from error
         finally:
             await self._down()
 
@@ -105,7 +105,13 @@ class Peripheral:
             Attribute.Permissions.READABLE,
             CharacteristicValue(read=self._info, write=_unwritable),
         )
-        device.add_service(Service(service.SERVICE, [rx, self._tx, info]))
+        pair: Characteristic[bytes] = Characteristic(
+            service.PAIR,
+            Characteristic.Properties.READ,
+            Attribute.Permissions.READABLE | Attribute.Permissions.READ_REQUIRES_ENCRYPTION,
+            CharacteristicValue(read=_version, write=_unwritable),
+        )
+        device.add_service(Service(service.SERVICE, [rx, self._tx, info, pair]))
         device.on(device.EVENT_CONNECTION, self._connected)
 
     def _info(self, _connection: Connection) -> bytes:
@@ -133,24 +139,24 @@ class Peripheral:
         # before anything that the relay sends is looked at
         self._visitor, self._visit = connection, Visit(connection, self._tx, self._session, self._clock)
         watch(connection, self._visit.gone)
-        self._arrivals.put_nowait(True)
+        self._news.set()
 
     async def _one(self) -> None:
         """One visit, or one change of tag and address."""
-        arrived = await self._clock.wait(self._arrivals.get(), TAG_SECONDS)
-        if arrived is False:
-            raise RadioLost("the Bluetooth adapter is gone")
-        if arrived is None and self._visit is None:
-            await self._advertise()
-        elif arrived and self._visit is not None:
+        await self._clock.wait(self._news.wait(), TAG_SECONDS)
+        self._news.clear()
+        if self._visit is not None:
             if self._device.is_advertising:
-                await self._device.stop_advertising()
+                await _whole(self._device.stop_advertising())
             await self._visit.run()
             self._visit = self._visitor = None
-            await self._advertise()
+        if self._is_lost:
+            raise RadioLost("the Bluetooth adapter is gone")
+        await _whole(self._advertise())
 
     def _lost(self, _terminated: object = None) -> None:
-        self._arrivals.put_nowait(False)
+        self._is_lost = True
+        self._news.set()
         if self._visit is not None:
             self._visit.gone()
 
@@ -158,6 +164,8 @@ class Peripheral:
         """Advertise under a new address and a new tag."""
         device = self._device
         await device.stop_advertising()
+        if self._visit is not None:
+            return  # a relay came in at the last moment: the address stays what it was called by
         self._tag = new_tag(self._session.device_id)
         device.random_address = hci.Address.generate_private_address(os.urandom(16))  # nobody has the key: not even we
         await device.send_sync_command(hci.HCI_LE_Set_Random_Address_Command(random_address=device.random_address))
@@ -189,6 +197,20 @@ def _is_cancelled() -> bool:
     """Whether a cancellation was lost on the way: bumble waits with asyncio.wait_for, which can (Python 3.11)."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+async def _whole(commands: Coroutine[Any, Any, None]) -> None:
+    """Let commands to the adapter come to their end, whoever cancels: bumble loses count of one that is cut off."""
+    running = asyncio.ensure_future(commands)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+def _version(_connection: Connection) -> bytes:
+    return bytes([service.VERSION])
 
 
 def _unreadable(_connection: Connection) -> bytes:

@@ -38,12 +38,13 @@ def offer(
     now: int,
     but: tuple[str, ...] = (),
     grants_until: int | None = None,
+    only_urgent: bool = False,
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
     With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
-    in `but`. The first offer on each route is an event. `grants_until` (ms): when the grants that a relay gets end,
-    where that is before `expires_at`.
+    in `but`; with `only_urgent` only resets and stops. The first offer on each route is an event. `grants_until` (ms):
+    when the grants that a relay gets end, where that is before `expires_at`.
     """
     expiry.settle(db, now)
     wanted = {
@@ -54,6 +55,7 @@ def offer(
         "now": now,
         "limit": limit + 1,
         "but": _listed(but),
+        "only_urgent": only_urgent,
     }
     rows = [CommandRow(*row) for row in db.all(_Q["offerable"], wanted)]
     return [_mark(db, row, route, grants_until, now) for row in rows[:limit]], len(rows) > limit

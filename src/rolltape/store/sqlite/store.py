@@ -123,10 +123,11 @@ class SqliteCommands:
         now: int,
         but: tuple[str, ...] = (),
         grants_until: int | None = None,
+        only_urgent: bool = False,
     ) -> tuple[list[CommandRow], bool]:
         await self._at.settle(now)
         return await self._at.write(
-            offers.offer, device_id, generation, route, quiet_since, limit, now, but, grants_until
+            offers.offer, device_id, generation, route, quiet_since, limit, now, but, grants_until, only_urgent
         )
 
     def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:

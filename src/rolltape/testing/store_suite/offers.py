@@ -82,6 +82,15 @@ class OfferPromises(Promises):
         assert (await at.get(rows[0])).offers == 0
 
     @on_a_store
+    async def test_only_a_reset_and_stops_are_offered_where_nothing_else_may_be(self, at: House) -> None:
+        device = await at.device()
+        upload, stop = await at.create(device, "trigger_upload"), await at.create(device, "stop_recording")
+        offered, more = await at.store.offer(device, 1, "channel", None, LIMIT, NOW, only_urgent=True)
+        assert ([row.id for row in offered], more) == ([stop.id], False)
+        assert (await at.get(upload)).offers == 0
+        assert await at.store.offer(device, 1, "channel", None, LIMIT, NOW, (stop.id,), only_urgent=True) == ([], False)
+
+    @on_a_store
     async def test_statuses_are_told_of_the_devices_own_under_that_binding(self, at: House) -> None:
         device, other = await at.device(), await at.device()
         taken, gone, left = [await at.create(device) for _ in range(3)]

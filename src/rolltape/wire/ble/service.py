@@ -22,6 +22,8 @@ TX: Final = "7a0b0003-52a4-4c8e-9d8c-5e6f70c1b2a3"
 """Device to relay: notify."""
 INFO: Final = "7a0b0004-52a4-4c8e-9d8c-5e6f70c1b2a3"
 """Read: version, flags, tag."""
+PAIR: Final = "7a0b0005-52a4-4c8e-9d8c-5e6f70c1b2a3"
+"""Read, on an encrypted link only: for systems that pair when an attribute asks for it, and no sooner."""
 
 TAG_BYTES: Final = 8
 TAG_SECONDS: Final = 15 * 60

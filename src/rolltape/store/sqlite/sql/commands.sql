@@ -142,6 +142,7 @@ WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
   AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
       NOT BETWEEN :quiet_since + 1 AND :now -- what lies in the future says only that the clock was set back
   AND id NOT IN (SELECT value FROM json_each(:but))
+  AND (NOT :only_urgent OR type IN ('factory_reset', 'stop_recording'))
 ORDER BY CASE type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, seq
 LIMIT :limit
 
