@@ -47,6 +47,20 @@ def _url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _bucket(text: str) -> str:
+    """s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; the prefix may be left out"""
+    parts = urlsplit(text)
+    if (
+        parts.scheme not in ("s3", "gs", "az")
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise ValueError
+    return text.rstrip("/")
+
+
 def _level(text: str) -> str:
     """debug, info, warning or error"""
     if text.lower() not in ("debug", "info", "warning", "error"):
@@ -74,6 +88,18 @@ class Settings:
     )
     master_key_file: Path | None = _setting(
         "ROLLTAPE_MASTER_KEY_FILE", _path, None, "file with the master key; else master.key in the data folder"
+    )
+    recordings: str | None = _setting(
+        "ROLLTAPE_RECORDINGS",
+        _bucket,
+        None,
+        "object store for the recordings' bytes (s3://, gs://, az://); else a folder in the data folder",
+    )
+    recordings_public_url: str | None = _setting(
+        "ROLLTAPE_RECORDINGS_PUBLIC_URL",
+        _url,
+        None,
+        "how devices reach an s3:// store, where the server has another way",
     )
     key_rate: int = _setting("ROLLTAPE_KEY_RATE", _whole(0, 10**6), 1000, "requests/s of one API key; 0: no limit")
     device_rate: int = _setting(
@@ -112,6 +138,8 @@ class Settings:
         settings = Settings(**values)
         if (settings.tls_cert is None) != (settings.tls_key is None):
             raise BadSetting("ROLLTAPE_TLS_CERT and ROLLTAPE_TLS_KEY go together: give both, or neither.")
+        if settings.recordings_public_url and not (settings.recordings or "").startswith("s3://"):
+            raise BadSetting("ROLLTAPE_RECORDINGS_PUBLIC_URL goes with ROLLTAPE_RECORDINGS=s3://…, and nothing else.")
         return settings
 
 

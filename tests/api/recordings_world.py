@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import msgspec
+import pytest
 import uvicorn
 
 from rolltape.clock import SystemClock
@@ -20,6 +21,7 @@ from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, Tenant
 from rolltape.service import bindings, keys, recordings
 from rolltape.service.context import Services
 from rolltape.service.vault import Vault
+from rolltape.store.blobs import BlobStore
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.inputs import NewCommand, NewDevice, NewEndUser
 from rolltape.store.sqlite import accounts
@@ -30,6 +32,7 @@ from rolltape.wire.account import CreateKey
 from rolltape.wire.device import BindDevice
 from rolltape.wire.ids import new_id
 from rolltape.wire.recording import CreateRecording, Recording, UploadComplete, UploadUrl, UploadUrlRequest
+from tests.s3_server import needs_weed, objects_under
 
 T = TypeVar("T")
 START = "2026-01-02T03:04:05.678Z"
@@ -227,12 +230,15 @@ def _populate(world: World) -> None:
 
 
 @contextmanager
-def open_world(folder: Path, *, max_bytes: int = 10**7, reserve_bytes: int = 0) -> Iterator[World]:
-    """A world in `folder`, served on a free port of the loopback."""
+def open_world(
+    folder: Path, *, max_bytes: int = 10**7, reserve_bytes: int = 0, blobs: BlobStore | None = None
+) -> Iterator[World]:
+    """A world in `folder`, served on a free port of the loopback; its bytes in `folder` too, unless elsewhere."""
     clock = MovableClock()
     live, test = _project(folder, clock.now_ms())
     loop = asyncio.new_event_loop()
-    blobs = FolderBlobs(folder / "media", max_bytes=max_bytes, reserve_bytes=reserve_bytes, clock=clock)
+    if blobs is None:
+        blobs = FolderBlobs(folder / "media", max_bytes=max_bytes, reserve_bytes=reserve_bytes, clock=clock)
     settings = replace(Settings(), data=folder, max_upload_bytes=max_bytes)
     app = Services(settings, clock, SqliteStore(folder), blobs, Vault(bytes(32), "0123456789abcdef"))
     config = uvicorn.Config(build_app(app), port=0, loop="asyncio", ws="none", lifespan="off", log_level="warning")
@@ -252,3 +258,12 @@ def open_world(folder: Path, *, max_bytes: int = 10**7, reserve_bytes: int = 0) 
         loop.run_until_complete(blobs.close())
         loop.run_until_complete(app.store.close())
         loop.close()
+
+
+KINDS = ("folder", pytest.param("objects", marks=needs_weed))
+"""Where the bytes of a world may be."""
+
+
+def open_world_of(kind: str, folder: Path) -> AbstractContextManager[World]:
+    """A world with its bytes in its folder, or as objects on the S3 server."""
+    return open_world(folder, blobs=objects_under(f"api/{new_id('med', 0)}") if kind == "objects" else None)

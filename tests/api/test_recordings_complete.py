@@ -7,20 +7,26 @@ from pathlib import Path
 import pytest
 
 from rolltape.codes import Code
-from tests.api.recordings_world import START, World, open_world, refused
+from tests.api.recordings_world import KINDS, START, World, open_world, open_world_of, refused
 
 SHA = hashlib.sha256(b"sound").hexdigest()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("recordings")) as opened:
+@pytest.fixture(scope="module", params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with open_world_of(request.param, tmp_path_factory.mktemp("recordings")) as opened:
         yield opened
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[World]:
-    with open_world(tmp_path) as opened:
+@pytest.fixture(scope="module")
+def tus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with open_world(tmp_path_factory.mktemp("tus")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=KINDS)
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with open_world_of(request.param, tmp_path) as opened:
         yield opened
 
 
@@ -72,7 +78,7 @@ def test_the_same_completion_again_is_fine_and_another_is_a_conflict(fresh: Worl
     assert fresh.event_types() == ["recording.created", "recording.uploaded"]
 
 
-@pytest.mark.parametrize("wrong", [{"content_sha256": "0" * 64}, {"file_size_bytes": 4}, {"file_size_bytes": 6}])
+@pytest.mark.parametrize("wrong", [{"content_sha256": "0" * 64}, {"file_size_bytes": 4}])
 def test_a_wrong_claim_is_kept_apart_and_a_right_one_mends_it(world: World, wrong: dict[str, object]) -> None:
     recording, _ = world.create()
     world.put(world.upload_url(recording.id), b"sound")
@@ -84,31 +90,47 @@ def test_a_wrong_claim_is_kept_apart_and_a_right_one_mends_it(world: World, wron
     assert world.complete(recording.id, content_sha256=SHA, file_size_bytes=5).status == "uploaded"
 
 
-@pytest.mark.parametrize("by_tus", [False, True])
-def test_other_bytes_may_replace_those_that_failed(world: World, by_tus: bool) -> None:
+def test_more_than_the_whole_that_was_put_is_a_wrong_claim(tus: World) -> None:
+    recording, _ = tus.create()
+    tus.put(tus.upload_url(recording.id), b"sound")
+    assert refused(lambda: tus.complete(recording.id, file_size_bytes=6)).code == Code.INTEGRITY_FAILURE
+
+
+def test_other_bytes_may_replace_those_that_failed(world: World) -> None:
     recording, _ = world.create()
     world.put(world.upload_url(recording.id, size=5), b"noise")
     assert refused(lambda: world.complete(recording.id, content_sha256=SHA)).code == Code.INTEGRITY_FAILURE
-    to = world.upload_url(recording.id, size=5)
-    if by_tus:
-        assert world.patch(to, 0, b"so").status_code == 204
-        assert refused(lambda: world.complete(recording.id, content_sha256=SHA)).code == Code.UPLOAD_INCOMPLETE
-        assert world.patch(to, 2, b"und").status_code == 204
-    else:
-        assert world.put(to, b"sound").status_code == 200
+    assert world.put(world.upload_url(recording.id, size=5), b"sound").status_code == 200
     assert world.complete(recording.id, content_sha256=SHA).status == "uploaded"
 
 
-def test_nothing_or_too_little_is_incomplete(world: World) -> None:
+def test_other_bytes_may_replace_those_that_failed_by_tus(tus: World) -> None:
+    recording, _ = tus.create()
+    tus.put(tus.upload_url(recording.id, size=5), b"noise")
+    assert refused(lambda: tus.complete(recording.id, content_sha256=SHA)).code == Code.INTEGRITY_FAILURE
+    to = tus.upload_url(recording.id, size=5)
+    assert tus.patch(to, 0, b"so").status_code == 204
+    assert refused(lambda: tus.complete(recording.id, content_sha256=SHA)).code == Code.UPLOAD_INCOMPLETE
+    assert tus.patch(to, 2, b"und").status_code == 204
+    assert tus.complete(recording.id, content_sha256=SHA).status == "uploaded"
+
+
+def test_nothing_is_incomplete(world: World) -> None:
     recording, _ = world.create()
     assert refused(lambda: world.complete(recording.id)).code == Code.UPLOAD_INCOMPLETE
-    to = world.upload_url(recording.id)
-    assert refused(lambda: world.complete(recording.id)).code == Code.UPLOAD_INCOMPLETE
-    world.patch(to, 0, b"soun")
-    problem = refused(lambda: world.complete(recording.id, file_size_bytes=5))
+    world.upload_url(recording.id)
+    problem = refused(lambda: world.complete(recording.id))
+    assert (problem.code, problem.details) == (Code.UPLOAD_INCOMPLETE, {"status": "pending", "file_size_bytes": 0})
+
+
+def test_too_little_is_incomplete(tus: World) -> None:
+    recording, _ = tus.create()
+    to = tus.upload_url(recording.id)
+    tus.patch(to, 0, b"soun")
+    problem = refused(lambda: tus.complete(recording.id, file_size_bytes=5))
     assert (problem.code, problem.details) == (Code.UPLOAD_INCOMPLETE, {"status": "pending", "file_size_bytes": 4})
-    world.patch(to, 4, b"d")
-    assert world.complete(recording.id, file_size_bytes=5, content_sha256=SHA).status == "uploaded"
+    tus.patch(to, 4, b"d")
+    assert tus.complete(recording.id, file_size_bytes=5, content_sha256=SHA).status == "uploaded"
 
 
 @pytest.mark.parametrize(

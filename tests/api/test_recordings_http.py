@@ -8,14 +8,14 @@ import httpx2
 import pytest
 
 from rolltape.codes import Code
-from tests.api.recordings_world import START, World, is_error, open_world
+from tests.api.recordings_world import KINDS, START, World, is_error, open_world_of
 
 SHA = hashlib.sha256(b"sound").hexdigest()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with open_world(tmp_path_factory.mktemp("http")) as opened:
+@pytest.fixture(scope="module", params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with open_world_of(request.param, tmp_path_factory.mktemp("http")) as opened:
         yield opened
 
 

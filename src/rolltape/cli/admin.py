@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("backup")(backup)
     app.command("restore")(restore)
+    app.command("move-recordings")(move_recordings)
     app.command("doctor")(doctor)
 
 
@@ -73,6 +74,20 @@ def restore(
 
     told = wiring.admin_restore(source, data)
     Output(as_json=json).done(told, f"Restored {source} to {data}. Next: rolltape serve --data {data}")
+
+
+def move_recordings(data: Data = DEFAULT_DATA, json: Json = False) -> None:
+    """Move the bytes of recordings from the data folder to ROLLTAPE_RECORDINGS.
+
+    The server must be stopped. Each file is checked and sent before it is removed; broken off, begin it again.
+    """
+    from rolltape import wiring
+
+    out = Output(as_json=json)
+    with transfer_bar("move", out) as moved:
+        told = wiring.admin_move_recordings(data, moved)
+    stayed = ", ".join(f"{told[name]} {name}" for name in ("broken", "unfinished", "unknown") if told[name])
+    out.done(told, f"Moved {told['moved']} recordings{f'; not moved: {stayed}' if stayed else ''}.")
 
 
 def doctor(data: Data = DEFAULT_DATA, json: Json = False) -> None:

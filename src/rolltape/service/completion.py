@@ -7,7 +7,8 @@ from rolltape.domain import recordings as domain
 from rolltape.domain.principal import KeyPrincipal, Speaker
 from rolltape.domain.recordings import Claim, RecordingRow
 from rolltape.service.recording_access import check_span, find, invalid, read_time
-from rolltape.service.uploads import busy, stored
+from rolltape.service.storage import reaching_storage
+from rolltape.service.uploads import busy, stored, too_large
 from rolltape.store.blobs import Blob, Busy, Held
 from rolltape.store.recordings import Verified
 from rolltape.wire.recording import Recording, UploadComplete
@@ -27,7 +28,8 @@ async def complete_upload(
 
     Raises Problem: not_found, invalid_request; upload_incomplete (nothing, or fewer bytes than announced);
     integrity_failure (the bytes are kept, and a later right call, or other bytes, mend it); upload_conflict (another
-    claim than the one that it was completed with, or somebody is writing).
+    claim than the one that it was completed with, or somebody is writing); payload_too_large (sent past this server, by
+    a link that can't limit it); unavailable (the object store can't be asked: nothing is lost, nothing changed).
     """
     row = await find(app, who, recording_id)
     claim = _claim(body, row)
@@ -74,16 +76,19 @@ async def _complete(app: "Services", row: RecordingRow, claim: Claim, now: int) 
     if row.media_id is None:
         raise _incomplete(row, Held(0, False))
     try:
-        async with app.blobs.hold(row.media_id, wait=WAIT_SECONDS) as blob:
-            # Read again: while this waited, another call may have completed or deleted it.
-            row = await app.store.recording_of_media(row.tenant_n, row.media_id)
-            return row if row.status == "uploaded" else await _verify(app, row, blob, claim, now)
+        with reaching_storage():
+            async with app.blobs.hold(row.media_id, wait=WAIT_SECONDS) as blob:
+                # Read again: while this waited, another call may have completed or deleted it.
+                row = await app.store.recording_of_media(row.tenant_n, row.media_id)
+                return row if row.status == "uploaded" else await _verify(app, row, blob, claim, now)
     except Busy:
         raise busy() from None
 
 
 async def _verify(app: "Services", row: RecordingRow, blob: Blob, claim: Claim, now: int) -> RecordingRow:
-    held = await blob.look()
+    held = await blob.pin()
+    if app.blobs.links is not None and held.size > app.blobs.max_bytes:
+        raise too_large(app.blobs.max_bytes)
     verdict = domain.judge_size(row, stored(held), claim)
     if verdict == "incomplete":
         raise _incomplete(row, held)
@@ -98,7 +103,12 @@ async def _verify(app: "Services", row: RecordingRow, blob: Blob, claim: Claim, 
         )
     held = await blob.seal()
     known = Verified(held.size, sha256, claim.duration_ms, claim.ended_at)
-    return await app.store.complete_recording(row.tenant_n, row.id, known, now)
+    try:
+        return await app.store.complete_recording(row.tenant_n, row.id, known, now)
+    except Problem as problem:
+        if problem.code == Code.NOT_FOUND:  # deleted meanwhile by another server, which didn't know of this seal
+            await blob.clear()
+        raise
 
 
 def _incomplete(row: RecordingRow, held: Held) -> Problem:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rolltape.codes import Code, Problem
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service import signed_urls
+from rolltape.service.storage import passage
 from rolltape.service.uploads import url_key
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 async def open_download(app: "Services", media_id: str, query: bytes, now: int) -> RecordingRow:
     """The recording whose bytes the URL gives. Raises Problem: forbidden, not_found, upload_incomplete."""
+    passage(app)
     tenant_n, _ = signed_urls.check(url_key(app), "down", media_id, query, now)
     row = await app.store.recording_of_media(tenant_n, media_id)
     if row.status != "uploaded":
@@ -23,7 +25,7 @@ async def open_download(app: "Services", media_id: str, query: bytes, now: int) 
 
 def read(app: "Services", media_id: str, start: int, stop: int) -> AsyncGenerator[bytes, None]:
     """The bytes from `start` up to, not including, `stop`. Raises store.blobs.Absent where they aren't there."""
-    return app.blobs.read(media_id, start, stop)
+    return passage(app).read(media_id, start, stop)
 
 
 def incomplete(row: RecordingRow) -> Problem:

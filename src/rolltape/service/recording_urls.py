@@ -1,15 +1,17 @@
-"""The signed URLs that a recording's bytes travel by."""
+"""The signed URLs that a recording's bytes travel by: to this server, or straight to an object store."""
 
 from typing import TYPE_CHECKING
 
 from rolltape.codes import Code, Problem
+from rolltape.domain import recordings as domain
 from rolltape.domain.principal import Speaker
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service import signed_urls
 from rolltape.service.downloads import incomplete
 from rolltape.service.recording_access import find
+from rolltape.service.storage import reaching_storage
 from rolltape.service.uploads import all_in, busy, too_large, url_key
-from rolltape.store.blobs import Busy, Held
+from rolltape.store.blobs import Busy, Held, Link
 from rolltape.store.recordings import NewMedia
 from rolltape.wire import times
 from rolltape.wire.ids import new_id
@@ -25,7 +27,7 @@ async def upload_url(
     """Where to send the bytes; asked again before completion: the same media, the bytes kept, a fresh URL.
 
     Raises Problem: not_found, payload_too_large, upload_conflict (completed, or announced otherwise
-    while bytes are in).
+    while bytes are in), unavailable (the object store can't be asked).
     """
     if body.file_size_bytes is not None and body.file_size_bytes > app.blobs.max_bytes:
         raise too_large(app.blobs.max_bytes)
@@ -37,14 +39,32 @@ async def upload_url(
     row = await _announced_anew(app, row, body)
     assert row.media_id is not None
     assert row.content_type is not None
-    url, expires_at = signed_urls.make(url_key(app), "up", row.media_id, row.tenant_n, base_url=base_url, now=now)
+    link, expires_at = await _upload_link(app, row, base_url, now)
     return UploadUrl(
         media_id=row.media_id,
-        upload_url=url,
+        upload_url=link.url,
         content_type=row.content_type,
-        headers={"Content-Type": row.content_type},
+        headers=link.headers,
         expires_at=times.iso(expires_at),
     )
+
+
+async def _upload_link(app: "Services", row: RecordingRow, base_url: str, now: int) -> tuple[Link, int]:
+    assert row.media_id is not None
+    assert row.content_type is not None
+    if app.blobs.links is None:
+        url, expires_at = signed_urls.make(url_key(app), "up", row.media_id, row.tenant_n, base_url=base_url, now=now)
+        return Link(url, {"Content-Type": row.content_type}), expires_at
+    with reaching_storage():
+        link = await app.blobs.links.upload_link(
+            row.media_id, row.content_type, domain.file_name(row), seconds=signed_urls.VALID_MS // 1000
+        )
+    return link, _end(now)
+
+
+def _end(now: int) -> int:
+    """When a link that a store makes now ends, told in whole seconds and never late."""
+    return (now + signed_urls.VALID_MS) // 1000 * 1000
 
 
 async def _announced_anew(app: "Services", row: RecordingRow, body: UploadUrlRequest) -> RecordingRow:
@@ -54,11 +74,12 @@ async def _announced_anew(app: "Services", row: RecordingRow, body: UploadUrlReq
         return row
     assert row.media_id is not None
     try:
-        async with app.blobs.hold(row.media_id) as blob:
-            held = await blob.look()
-            if held.size:
-                _check_change(row, held, body)
-            return await app.store.change_media(row.tenant_n, NewMedia(row.media_id, body.content_type, size))
+        with reaching_storage():
+            async with app.blobs.hold(row.media_id) as blob:
+                held = await blob.look()
+                if held.size:
+                    _check_change(row, held, body)
+                return await app.store.change_media(row.tenant_n, NewMedia(row.media_id, body.content_type, size))
     except Busy:
         raise busy() from None
 
@@ -83,11 +104,11 @@ def _check_change(row: RecordingRow, held: Held, body: UploadUrlRequest) -> None
 
 
 async def download_url(app: "Services", who: Speaker, recording_id: str, *, base_url: str, now: int) -> DownloadUrl:
-    """Where the bytes are, for an hour. Raises Problem: not_found, upload_incomplete."""
+    """Where the bytes are, for an hour. Raises Problem: not_found, upload_incomplete, unavailable."""
     row = await find(app, who, recording_id)
     if row.status != "uploaded" or row.media_id is None or row.content_type is None or row.file_size_bytes is None:
         raise incomplete(row)
-    url, expires_at = signed_urls.make(url_key(app), "down", row.media_id, row.tenant_n, base_url=base_url, now=now)
+    url, expires_at = await _download_link(app, row, base_url, now)
     return DownloadUrl(
         download_url=url,
         media_id=row.media_id,
@@ -95,3 +116,15 @@ async def download_url(app: "Services", who: Speaker, recording_id: str, *, base
         file_size_bytes=row.file_size_bytes,
         expires_at=times.iso(expires_at),
     )
+
+
+async def _download_link(app: "Services", row: RecordingRow, base_url: str, now: int) -> tuple[str, int]:
+    assert row.media_id is not None
+    assert row.content_sha256 is not None
+    if app.blobs.links is None:
+        return signed_urls.make(url_key(app), "down", row.media_id, row.tenant_n, base_url=base_url, now=now)
+    with reaching_storage():
+        url = await app.blobs.links.download_link(
+            row.media_id, row.content_sha256, seconds=signed_urls.VALID_MS // 1000
+        )
+    return url, _end(now)

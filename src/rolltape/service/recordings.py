@@ -10,7 +10,8 @@ from rolltape.service.paging import page
 from rolltape.service.params import json_text
 from rolltape.service.recording_access import check_span, find, invalid, read_time
 from rolltape.service.recording_urls import download_url, upload_url
-from rolltape.store.blobs import Busy
+from rolltape.service.storage import reaching_storage
+from rolltape.store.blobs import Busy, Unreachable
 from rolltape.store.inputs import Position
 from rolltape.store.recordings import NewRecording, RecordingFilter
 from rolltape.wire.common import Page
@@ -28,6 +29,7 @@ __all__ = [
     "get_recording",
     "list_recordings",
     "sweep_deleted_bytes",
+    "sweep_late_bytes",
     "upload_url",
 ]
 
@@ -126,8 +128,8 @@ async def _delete_bytes(app: "Services", media_id: str) -> bool:
     try:
         async with app.blobs.hold(media_id) as blob:
             await blob.clear()
-    except Busy:
-        return False  # an upload is under way; `sweep_deleted_bytes` comes back once it is over
+    except (Busy, Unreachable):
+        return False  # an upload is under way, or the store is down; `sweep_deleted_bytes` comes back once it is over
     await app.store.bytes_are_deleted(media_id)
     return True
 
@@ -138,3 +140,10 @@ async def sweep_deleted_bytes(app: "Services") -> int:
     for media_id in await app.store.bytes_to_delete(SWEEP):
         done += await _delete_bytes(app, media_id)
     return done
+
+
+async def sweep_late_bytes(app: "Services", now: int) -> int:
+    """Deletes bytes that came by a link when their recording was complete or gone; how many. Raises Problem:
+    unavailable."""
+    with reaching_storage():
+        return await app.blobs.sweep(now)

@@ -13,7 +13,8 @@ from rolltape.codes import Code, Problem
 from rolltape.domain import recordings as domain
 from rolltape.domain.recordings import RecordingRow, Stored
 from rolltape.service import signed_urls
-from rolltape.store.blobs import Blob, Busy, Held, NoRoom, TooMuch, WrongLength, WrongOffset
+from rolltape.service.storage import passage
+from rolltape.store.blobs import Busy, Held, NoRoom, OpenBlob, TooMuch, WrongLength, WrongOffset
 from rolltape.store.recordings import NewMedia
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def url_key(app: "Services") -> bytes:
 
 
 def open_ticket(app: "Services", media_id: str, query: bytes, now: int) -> Ticket:
-    """What the URL allows. Raises Problem: forbidden, not_found."""
+    """What the URL allows. Raises Problem: forbidden, not_found (also where bytes don't pass through this server)."""
+    passage(app)
     tenant_n, expires_at = signed_urls.check(url_key(app), "up", media_id, query, now)
     return Ticket(tenant_n, media_id, expires_at)
 
@@ -58,7 +60,7 @@ def stored(held: Held) -> Stored:
 async def progress(app: "Services", ticket: Ticket) -> Progress:
     """How far it is. What the offset counts is on the disk. Raises Problem: not_found."""
     row = await app.store.recording_of_media(ticket.tenant_n, ticket.media_id)
-    held = await app.blobs.look(ticket.media_id)
+    held = await passage(app).look(ticket.media_id)
     return _progress(row, held)
 
 
@@ -156,10 +158,10 @@ async def _settle_length(
 
 
 @asynccontextmanager
-async def _held(app: "Services", ticket: Ticket) -> AsyncIterator[tuple[Blob, RecordingRow]]:
+async def _held(app: "Services", ticket: Ticket) -> AsyncIterator[tuple[OpenBlob, RecordingRow]]:
     """Holds the media, and reads its recording only then. Refuses one that is uploaded."""
     try:
-        async with app.blobs.hold(ticket.media_id) as blob:
+        async with passage(app).hold(ticket.media_id) as blob:
             row = await app.store.recording_of_media(ticket.tenant_n, ticket.media_id)
             if row.status == "uploaded":
                 raise all_in(row)

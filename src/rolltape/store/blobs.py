@@ -1,10 +1,12 @@
 """Where the bytes of recordings live: what every blob store promises.
 
-A blob is named by its media id and is *whole* or not. Bytes arrive in one of two ways: appended at an offset, in as
-many requests as the line allows, or all at once. Nothing here knows recordings, requests or who is asking.
+A blob is named by its media id and is *whole* or not. Nothing here knows recordings, requests or who is asking. There
+are two kinds of stores, and each has exactly one of the two ways in:
 
-What is acknowledged is on the disk: an offset that a store has told anybody is still there, with the very bytes, after
-a crash of the process or of the machine.
+- a `Passage`: the bytes pass through this server, appended at an offset in as many requests as the line allows, or all
+  at once. What it acknowledges is on the disk: an offset that it has told anybody is still there, with the very bytes,
+  after a crash of the process or of the machine.
+- `Links`: the store gives URLs of its own, by which the bytes come and go without this server.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -46,6 +48,10 @@ class WrongOffset(Exception):
         self.size = size
 
 
+class Unreachable(Exception):
+    """The store can't be asked now, or refuses this server. Nothing of what is there is lost; ask again later."""
+
+
 class NoRoom(Exception):
     """The disk is full, or would go below the reserve that is kept free for the database."""
 
@@ -58,12 +64,46 @@ class Held:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where to send the bytes of a blob, by one PUT with these headers."""
+
+    url: str
+    headers: dict[str, str]
+
+
 class Blob(Protocol):
-    """One blob in the hand of its only writer."""
+    """One blob in the hand of the only holder in this process. Every method may raise Unreachable."""
 
     async def look(self) -> Held:
         """What is there now. A blob that nobody has written to has 0 bytes."""
         ...
+
+    async def pin(self) -> Held:
+        """What is there, and stays so for this holder: whoever has a link may send other bytes, they don't count here.
+
+        `sha256` and `seal` mean these bytes from now on.
+        """
+        ...
+
+    async def sha256(self) -> str:
+        """The SHA-256 of the bytes that are there, 64 lower-case hex digits, always read from where they are stored."""
+        ...
+
+    async def seal(self) -> Held:
+        """Say that what is there is all: the blob is whole. Twice is fine; where there is nothing, nothing happens."""
+        ...
+
+    async def clear(self) -> None:
+        """Throw the bytes away; durable when it returns. Nothing there is fine.
+
+        In a store with links it is for good: what still comes by one is swept away.
+        """
+        ...
+
+
+class OpenBlob(Blob, Protocol):
+    """One blob in the hand of its only writer, where bytes pass through this server."""
 
     async def append(self, offset: int, chunks: AsyncIterator[bytes], *, length: int | None) -> Held:
         """Add `chunks` at `offset`, which must be where the blob ends.
@@ -83,32 +123,12 @@ class Blob(Protocol):
         """
         ...
 
-    async def seal(self) -> Held:
-        """Say that what is there is all: the blob is whole. Twice is fine."""
-        ...
 
-    async def clear(self) -> None:
-        """Throw the bytes away; durable when it returns. Nothing there is fine."""
-        ...
+class Passage(Protocol):
+    """Bytes that pass through this server."""
 
-    async def sha256(self) -> str:
-        """The SHA-256 of the bytes that are there, 64 lower-case hex digits, always read from the disk."""
-        ...
-
-
-class BlobStore(Protocol):
-    """All blobs."""
-
-    @property
-    def max_bytes(self) -> int:
-        """The greatest size of one blob."""
-        ...
-
-    def hold(self, media_id: str, *, wait: float = 0) -> AbstractAsyncContextManager[Blob]:
-        """Be the one writer of a blob while the context lasts. Raises Busy when somebody else still is after `wait` s.
-
-        `media_id` is `med_` and up to 64 letters and digits; ValueError for anything else, before any file is touched.
-        """
+    def hold(self, media_id: str, *, wait: float = 0) -> AbstractAsyncContextManager[OpenBlob]:
+        """As `BlobStore.hold`, and to write."""
         ...
 
     async def look(self, media_id: str) -> Held:
@@ -120,6 +140,50 @@ class BlobStore(Protocol):
 
         Raises Absent before the first piece where there is no whole blob of at least `stop` bytes.
         """
+        ...
+
+
+class Links(Protocol):
+    """URLs by which bytes go to and from the store itself. Each works for one direction of one blob, without a header
+    that names anybody, for about `seconds`. May raise Unreachable."""
+
+    async def upload_link(self, media_id: str, content_type: str, file_name: str, *, seconds: int) -> Link:
+        """Where one PUT makes its body the bytes of a blob that isn't whole, in place of what was there."""
+        ...
+
+    async def download_link(self, media_id: str, sha256: str, *, seconds: int) -> str:
+        """Where GET, with or without Range, answers the whole blob that has that hash."""
+        ...
+
+
+class BlobStore(Protocol):
+    """All blobs."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The greatest size of one blob."""
+        ...
+
+    @property
+    def passage(self) -> Passage | None:
+        """How bytes come and go through this server; None where there are links."""
+        ...
+
+    @property
+    def links(self) -> Links | None:
+        """The store's own URLs; None where bytes pass through this server."""
+        ...
+
+    def hold(self, media_id: str, *, wait: float = 0) -> AbstractAsyncContextManager[Blob]:
+        """Be the one holder of a blob while the context lasts. Raises Busy when somebody else still is after `wait` s.
+
+        `media_id` is `med_` and up to 64 letters and digits; ValueError for anything else, before anything is touched.
+        """
+        ...
+
+    async def sweep(self, now: int) -> int:
+        """Remove what nobody wants any more at `now` (ms), such as bytes that came by a link when all was over; how
+        many things it was. May raise Unreachable."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rolltape.clock import Clock
-from rolltape.store.blobs import Absent, Busy, Held, TooMuch, WrongLength, WrongOffset
+from rolltape.store.blobs import Absent, Held, TooMuch, WrongLength, WrongOffset
+from rolltape.store.holders import Holders
 from rolltape.store.media_files import MediaFiles, check_room, make_folder, write_all
 
 P = ParamSpec("P")
@@ -79,7 +80,7 @@ class _Pen:
 
 
 class FolderBlob:
-    """One blob in the hand of its writer; see `Blob`."""
+    """One blob in the hand of its writer; see `OpenBlob`."""
 
     def __init__(self, store: "FolderBlobs", files: MediaFiles) -> None:
         self._store = store
@@ -88,6 +89,9 @@ class FolderBlob:
 
     async def look(self) -> Held:
         return await self._run(self._files.look)
+
+    async def pin(self) -> Held:
+        return await self.look()  # nobody else can write while it is held
 
     async def append(self, offset: int, chunks: AsyncIterator[bytes], *, length: int | None) -> Held:
         held = await self.look()
@@ -145,7 +149,7 @@ class FolderBlob:
 
 
 class FolderBlobs:
-    """All blobs, under `root`; see `BlobStore`.
+    """All blobs, under `root`; see `BlobStore` and `Passage`.
 
     `max_bytes` is the greatest size of one blob; `reserve_bytes` stay free on the disk, for the database needs them
     more. One process at a time may use a folder.
@@ -157,7 +161,7 @@ class FolderBlobs:
         self.threads = _Threads(threads)
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._writers: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._holders = Holders(clock)
         make_folder(root)
         make_folder(root / "incoming")
         for left_over in (root / "incoming").iterdir():
@@ -167,6 +171,14 @@ class FolderBlobs:
     def max_bytes(self) -> int:
         return self._max_bytes
 
+    @property
+    def passage(self) -> "FolderBlobs":
+        return self
+
+    @property
+    def links(self) -> None:
+        return None
+
     def check_room(self, wanted: int) -> None:
         """Raises NoRoom unless `wanted` bytes more leave the reserve free. Blocks for a moment: call it in a thread."""
         check_room(self.root, wanted, self._reserve_bytes)
@@ -174,24 +186,8 @@ class FolderBlobs:
     @asynccontextmanager
     async def hold(self, media_id: str, *, wait: float = 0) -> AsyncIterator[FolderBlob]:
         files = MediaFiles(self.root, media_id)
-        lock, users = self._writers.get(media_id, (asyncio.Lock(), 0))
-        self._writers[media_id] = (lock, users + 1)
-        try:
-            if users == 0:
-                await lock.acquire()
-            elif wait <= 0 or not await self.clock.wait(lock.acquire(), wait):
-                raise Busy
-            try:
-                yield FolderBlob(self, files)
-            finally:
-                lock.release()
-        finally:
-            self._leave(media_id)
-
-    def _leave(self, media_id: str) -> None:
-        lock, users = self._writers.pop(media_id)
-        if users > 1:
-            self._writers[media_id] = (lock, users - 1)
+        async with self._holders.only(media_id, wait):
+            yield FolderBlob(self, files)
 
     async def look(self, media_id: str) -> Held:
         return await self.threads.run(MediaFiles(self.root, media_id).look)
@@ -207,6 +203,9 @@ class FolderBlobs:
                 yield piece
         finally:
             await self.threads.run(os.close, fd)
+
+    async def sweep(self, now: int) -> int:
+        return 0  # nothing gets here but what this server has written
 
     async def close(self) -> None:
         await self.threads.close()

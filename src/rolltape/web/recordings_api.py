@@ -134,8 +134,9 @@ RECORDINGS = (
         path="/v1/recordings/{recording_id}/upload-url",
         name="createUploadUrl",
         summary="Get a signed URL to send the bytes to",
-        description="One plain PUT with `headers` as they are and no Authorization; the same URL is a tus 1.0 resource "
-        "(HEAD, PATCH). Asked again before completion: the same file, the bytes kept, a fresh URL.",
+        description="One plain PUT with `headers` as they are and no Authorization; this server's own URL is a tus 1.0 "
+        "resource too (HEAD, PATCH), an object store's is not. Asked again before completion: the same file, the bytes "
+        "kept, a fresh URL.",
         group="Recordings",
         scope="recordings:write",
         device=True,

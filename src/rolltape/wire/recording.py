@@ -54,7 +54,8 @@ class UploadUrlRequest(Struct, kw_only=True, frozen=True):
 
 
 class UploadUrl(Struct, kw_only=True, frozen=True):
-    """Where to send the bytes: one PUT with `headers` as they are and no Authorization, or tus 1.0 (HEAD and PATCH)."""
+    """Where to send the bytes: one PUT with `headers` as they are and no Authorization. Where HEAD answers with
+    Upload-Offset, it is a tus 1.0 resource too (HEAD and PATCH); an object store's own URL isn't."""
 
     media_id: str
     upload_url: str

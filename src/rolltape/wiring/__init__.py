@@ -11,6 +11,7 @@ from rolltape.wiring.admin import (
 from rolltape.wiring.backup import admin_backup, admin_restore
 from rolltape.wiring.build import open_services
 from rolltape.wiring.doctor import Finding, admin_doctor
+from rolltape.wiring.move_recordings import admin_move_recordings
 from rolltape.wiring.serving import serve
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "admin_doctor",
     "admin_list_keys",
     "admin_list_projects",
+    "admin_move_recordings",
     "admin_restore",
     "admin_revoke_key",
     "admin_rotate_grant_key",

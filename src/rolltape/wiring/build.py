@@ -1,10 +1,12 @@
 """From settings to services: the data folder, the schema, the master key, the first grant key."""
 
 import fcntl
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rolltape.clock import Clock
 from rolltape.config import Settings
@@ -12,11 +14,16 @@ from rolltape.service.context import Services
 from rolltape.service.credentials import Credentials
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
 from rolltape.service.wakeups import Wakeups
+from rolltape.store.blobs import BlobStore
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.sqlite import accounts
 from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrate, transaction
 from rolltape.store.sqlite.store import SqliteStore
 
+if TYPE_CHECKING:
+    from rolltape.store.object_blobs import ObjectBlobs
+
+log = logging.getLogger("rolltape")
 MASTER_KEY_NAME = "master.key"
 RECORDINGS_NAME = "recordings"
 LOCK_NAME = "server.lock"
@@ -90,6 +97,35 @@ def sole_server(data: Path) -> Iterator[None]:
         yield
 
 
+def open_blobs(settings: Settings, clock: Clock) -> BlobStore:
+    """Where the bytes of recordings are, as set. An object store isn't asked yet. Raises ValueError, OSError."""
+    if settings.recordings is not None:
+        if any((settings.data / RECORDINGS_NAME).glob("??/med_*")):
+            log.warning("there are recordings in %s still: see rolltape move-recordings", settings.data)
+        return open_objects(settings, settings.recordings, clock)
+    return FolderBlobs(
+        settings.data / RECORDINGS_NAME,
+        max_bytes=settings.max_upload_bytes,
+        reserve_bytes=settings.reserve_bytes,
+        clock=clock,
+    )
+
+
+def open_objects(settings: Settings, url: str, clock: Clock) -> "ObjectBlobs":
+    """The object store that `url` names, which isn't asked yet. Raises ValueError."""
+    try:
+        from rolltape.store.object_blobs import ObjectBlobs
+        from rolltape.store.object_calls import ObjectCalls
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        raise ValueError(
+            f"ROLLTAPE_RECORDINGS={url} needs the package obstore: pip install 'rolltape[objects]'"
+        ) from None
+    calls = ObjectCalls(url, public_endpoint=settings.recordings_public_url)
+    return ObjectBlobs(calls, max_bytes=settings.max_upload_bytes, clock=clock)
+
+
 def open_services(settings: Settings, clock: Clock) -> Services:
     """All parts of a server over the data folder. Raises BrokenKey, ValueError, OSError, apsw.Error."""
     db = open_database(settings.data)
@@ -97,12 +133,7 @@ def open_services(settings: Settings, clock: Clock) -> Services:
         vault = open_vault(settings, db, clock.now_ms())
     finally:
         db.conn.close()
-    blobs = FolderBlobs(
-        settings.data / RECORDINGS_NAME,
-        max_bytes=settings.max_upload_bytes,
-        reserve_bytes=settings.reserve_bytes,
-        clock=clock,
-    )
+    blobs = open_blobs(settings, clock)
     credentials, wakeups = Credentials(token_seconds=TOKEN_SECONDS), Wakeups()
     store = SqliteStore(settings.data, on_binding_ended=credentials.forget, on_moved=wakeups.changed)
     return Services(settings, clock, store, blobs, vault, wakeups, credentials)

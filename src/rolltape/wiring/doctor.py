@@ -1,28 +1,35 @@
 """`rolltape doctor`: what is wrong with a data folder and its settings, and how to mend it."""
 
+import asyncio
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import apsw
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from rolltape.clock import machine_ms
+from rolltape.clock import SystemClock, machine_ms
 from rolltape.config import BadSetting, Settings
 from rolltape.service.vault import BrokenKey
+from rolltape.store.blobs import Unreachable
 from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrations, schema_version
 from rolltape.wire.times import iso
-from rolltape.wiring.build import RECORDINGS_NAME, master_key_path, open_vault
+from rolltape.wiring.build import RECORDINGS_NAME, master_key_path, open_objects, open_vault
+
+if TYPE_CHECKING:
+    from rolltape.store.object_blobs import ObjectBlobs
 
 Level = Literal["ok", "warning", "error"]
 EARLIEST_MS = 1_767_225_600_000
 """2026-01-01: a machine whose clock says less has not been told the time."""
 DAY_MS = 86_400_000
 NEARLY_OVER_DAYS = 21
+MOVE = "Stop the server, then: rolltape move-recordings --data FOLDER"
 RESTORE = "rolltape restore FILE --data NEW_FOLDER"
 
 
@@ -173,6 +180,9 @@ def _integrity(db: Db) -> Iterator[Finding]:
 
 
 def _recordings(settings: Settings, db: Db) -> Iterator[Finding]:
+    if settings.recordings is not None:
+        yield from _objects(settings, settings.recordings, db)
+        return
     root = settings.data / RECORDINGS_NAME
     uploaded = db.all("SELECT id FROM media WHERE status = 'uploaded'")
     there = {path.name.split(".")[0] for path in root.rglob("*") if path.is_file()}
@@ -185,3 +195,42 @@ def _recordings(settings: Settings, db: Db) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", f"Recordings: the bytes of all {len(uploaded)} are there.")
+
+
+def _objects(settings: Settings, url: str, db: Db) -> Iterator[Finding]:
+    left = sum(not path.suffix for path in (settings.data / RECORDINGS_NAME).glob("??/med_*"))
+    if left:
+        yield Finding("error", f"Recordings: {left} files are in the folder still, not in {url}.", MOVE)
+    try:
+        blobs = open_objects(settings, url, SystemClock())
+        there = asyncio.run(_probe(blobs))
+    except (ValueError, Unreachable) as error:
+        yield Finding(
+            "error",
+            f"Recordings: {url} can't be used ({error}).",
+            "Check bucket, credentials, region and endpoint: reading, writing, listing and deleting must be permitted.",
+        )
+        return
+    uploaded = set(db.all("SELECT id, content_sha256 FROM media WHERE status = 'uploaded'"))
+    if missing := sorted(uploaded - there):
+        yield Finding(
+            "error",
+            f"Recordings: the bytes of {len(missing)} are missing in {url}, {missing[0][0]} the first.",
+            "Bring them back from the bucket's own versions or backup.",
+        )
+    elif not left:
+        yield Finding("ok", f"Recordings: the bytes of all {len(uploaded)} are there, and {url} can be written to.")
+
+
+async def _probe(blobs: "ObjectBlobs") -> set[tuple[str, str]]:
+    """Does once all that a server does, and lists what is there. Raises Unreachable."""
+    try:
+        key = f"checking/doctor.{secrets.token_hex(8)}"
+        await blobs.calls.put(key, b"x")
+        await blobs.calls.copy(key, f"{key}.copy")
+        await blobs.calls.read(f"{key}.copy", 0, 1)
+        await blobs.calls.sign("GET", key, 60)
+        await blobs.calls.delete([key, f"{key}.copy"])
+        return await blobs.wholes()
+    finally:
+        await blobs.close()

@@ -1,4 +1,4 @@
-"""What keeps the house small: old idempotency keys, bytes of deleted recordings, news of keys."""
+"""What keeps the house small: old idempotency keys, bytes of deleted recordings and late ones, news of keys."""
 
 from rolltape.service import keys, recordings
 from rolltape.service.context import Services
@@ -33,3 +33,14 @@ class Sweep:
         while forgotten := await app.store.forget_idempotency_keys(now, BATCH):
             done += forgotten
         return done
+
+
+class Leftovers:
+    """Lets go of bytes that came when all was over. Each look lists objects, which stores charge for."""
+
+    name = "leftovers"
+    every_seconds = 3600.0
+
+    async def run_once(self, app: Services, now: int) -> int:
+        """Sweeps the blob store."""
+        return await recordings.sweep_late_bytes(app, now)
