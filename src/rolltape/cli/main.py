@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings, relay, relay_tokens
+from rolltape.cli import admin, commands, demo, devices, end_users, recorder, recordings, relay, relay_tokens, simulate
 from rolltape.cli.exits import exit_code_of, explain
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ demo.add_to(app)
 admin.add_to(app)
 recorder.add_to(app)
 relay.add_to(app)
+simulate.add_to(app)
 app.add_typer(admin.keys, name="keys")
 app.add_typer(admin.projects, name="projects")
 app.add_typer(end_users.app, name="end-users")

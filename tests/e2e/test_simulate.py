@@ -1,0 +1,206 @@
+"""`rolltape simulate` against a real server; and faults planted in devices and in a server, which it must see."""
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolltape.sdk.client import Client
+from rolltape.sdk.errors import SettingsError
+from rolltape.simulate.device import Device, Held
+from rolltape.simulate.fleet import simulate
+from rolltape.simulate.report import Report
+from rolltape.simulate.settings import Wishes
+from rolltape.testing.process import ServerProcess, make_key, running_server
+from rolltape.wire.claims import Claims
+from tests.e2e.lying_server import Exchange, Json, lying
+
+
+class Place:
+    """A running server, and a key."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.url = server.url
+        self.key = make_key(server.data)["key"]
+
+    def run(self, kind: type[Device] = Device, url: str | None = None, **wishes: Any) -> Report:
+        small = {"devices": 30, "every": 0.5, "seconds": 1.0, "commands_per_second": 60, "ttl": 20, "loss": 0.0}
+        return simulate(Wishes((url or self.url,), self.key, **{**small, **wishes}), kind=kind)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with running_server(tmp_path_factory.mktemp("simulate") / "data") as server:
+        yield Place(server)
+
+
+def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: Place, tmp_path: Path) -> None:
+    told = tmp_path / "report.json"
+    options = {
+        "--server": place.url,
+        "--devices": "200",
+        "--route": "mixed",
+        "--commands-per-second": "150",
+        "--seconds": "3",
+        "--every": "0.5",
+        "--loss": "0.1",
+        "--ttl": "20",
+        "--seed": "4",
+        "--json": str(told),
+    }
+    arguments = [part for option in options.items() for part in option]
+    done = subprocess.run(
+        [sys.executable, "-m", "rolltape.cli.main", "simulate", *arguments, "--clean"],
+        capture_output=True,
+        text=True,
+        env={"ROLLTAPE_API_KEY": place.key},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every promise was kept." in done.stderr
+    report = json.loads(told.read_text())
+    assert report["broken"] == {
+        "lost": 0,
+        "executed_twice": 0,
+        "executed_after_expiry": 0,
+        "wrong_final_state": 0,
+    }
+    assert report["unsettled"] == 0
+    commands = report["commands"]
+    assert commands["created"] == 450
+    assert commands["executed"] > 150
+    ends = ("executed", "failed", "expired", "cancelled", "open")
+    assert sum(commands[end] for end in ends) == commands["created"]
+    went_wrong = ("cut", "cut_after", "unsent", "unheard", "twice", "naps", "power_cuts")
+    assert [one for one in went_wrong if not report["figures"].get(one)] == []
+    with Client(place.url, place.key) as client:
+        assert [one.serial_number for one in client.devices.list() if one.serial_number.startswith("sim-4-")] == []
+        assert [one.external_id for one in client.end_users.list() if one.external_id.startswith("sim-4-")] == []
+
+
+def test_the_same_seed_gives_the_same_fleet_the_same_orders_and_a_second_run_begins_afresh(place: Place) -> None:
+    first, second = (place.run(seed=2, devices=5, seconds=0.5, commands_per_second=40) for _ in range(2))
+    assert first.is_kept
+    assert second.is_kept
+    assert first.commands.created == second.commands.created == 20
+    assert first.unsettled == second.unsettled == 0
+
+
+# Faults of devices
+
+
+class Forgetful(Device):
+    """Its replay record forgets, so that what the power cut through is done again."""
+
+    def mark(self, seq: int) -> None:
+        pass
+
+
+class Dawdler(Device):
+    """It has its go in time, and acts when it likes, without a second look at the clock."""
+
+    later: tuple[Held, Claims, float] | None = None
+
+    def _obey(self, held: Held, claims: Claims, now: float) -> None:
+        if self.later is None:
+            self.mark(claims.seq)
+            self.later = (held, claims, now + 2.2)
+
+    def tick(self, now: float) -> float:
+        if self.later is None:
+            return super().tick(now)
+        held, claims, when = self.later
+        if now >= when:
+            self.later = None
+            super()._obey(held, claims, now)
+        return when
+
+
+class Braggart(Device):
+    """It says that it did what it did not."""
+
+    def act(self, claims: Claims, now: float) -> Json:
+        return {"pending_recordings": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "promise", "wishes"),
+    [
+        (Forgetful, "executed_twice", {"loss": 0.5, "ttl": 10}),
+        (Dawdler, "executed_after_expiry", {"ttl": 1, "commands_per_second": 20}),
+        (Braggart, "wrong_final_state", {"route": "channel"}),
+    ],
+)
+def test_a_device_that_breaks_a_promise_is_found_out(
+    place: Place, kind: type[Device], promise: str, wishes: dict[str, Any]
+) -> None:
+    report = place.run(kind, seed=3, **wishes)
+    assert report.broken[promise] > 0
+    assert {one.promise for one in report.examples} >= {promise}
+    assert not report.is_kept
+    assert [name for name, count in report.broken.items() if count and name != promise] == []
+
+
+# Faults of servers
+
+
+class Loses:
+    """It says that it has made a command, and hasn't: each fifth."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+
+    def __call__(self, exchange: Exchange) -> tuple[int, Json] | None:
+        if exchange.method != "POST" or not exchange.path.endswith("/commands"):
+            return None
+        number = next(self.numbers)
+        if number % 5:
+            return None
+        exchange.body["ttl_seconds"] = 1
+        status, told = exchange.forward()
+        told["id"] = f"cmd_Lost{number}"
+        return status, told
+
+
+def swallows_reports(exchange: Exchange) -> tuple[int, Json] | None:
+    """It thanks for reports, and forgets them."""
+    if exchange.path.endswith("/report"):
+        return 200, {}
+    results = exchange.body.pop("results", None)
+    if not results:
+        return None
+    status, told = exchange.forward()
+    told["results"] = [{"id": one["id"], "ok": True, "status": one["status"]} for one in results]
+    return status, told
+
+
+def swaps_words(exchange: Exchange) -> tuple[int, Json] | None:
+    """It tells the backend that all went well."""
+    if exchange.method != "GET" or "/commands/" not in exchange.path:
+        return None
+    status, told = exchange.forward()
+    if told.get("status") in ("failed", "cancelled", "expired"):
+        told |= {"status": "executed", "error": None}
+    return status, told
+
+
+@pytest.mark.parametrize(
+    ("lie", "promise"),
+    [(Loses(), "lost"), (swallows_reports, "wrong_final_state"), (swaps_words, "wrong_final_state")],
+    ids=["loses", "swallows_reports", "swaps_words"],
+)
+def test_a_server_that_breaks_a_promise_is_found_out(place: Place, lie: Any, promise: str) -> None:
+    with lying(place.url, lie) as url:
+        report = place.run(url=url, seed=5, devices=10, commands_per_second=40, ttl=3)
+    assert report.broken[promise] > 0
+    assert not report.is_kept
+
+
+def test_only_a_key_of_test_mode_is_taken() -> None:
+    with pytest.raises(SettingsError, match="test mode"):
+        simulate(Wishes(("http://127.0.0.1:1",), "sk_live_x"))
