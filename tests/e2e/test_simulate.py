@@ -45,8 +45,8 @@ def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: P
         "--server": place.url,
         "--devices": "200",
         "--route": "mixed",
-        "--commands-per-second": "150",
-        "--seconds": "3",
+        "--commands-per-second": "200",
+        "--seconds": "2",
         "--every": "0.5",
         "--loss": "0.1",
         "--ttl": "20",
@@ -72,7 +72,7 @@ def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: P
     }
     assert report["unsettled"] == 0
     commands = report["commands"]
-    assert commands["created"] == 450
+    assert commands["created"] == 400
     assert commands["executed"] > 150
     ends = ("executed", "failed", "expired", "cancelled", "open")
     assert sum(commands[end] for end in ends) == commands["created"]
@@ -83,12 +83,14 @@ def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: P
         assert [one.external_id for one in client.end_users.list() if one.external_id.startswith("sim-4-")] == []
 
 
-def test_the_same_seed_gives_the_same_fleet_the_same_orders_and_a_second_run_begins_afresh(place: Place) -> None:
-    first, second = (place.run(seed=2, devices=5, seconds=0.5, commands_per_second=40) for _ in range(2))
-    assert first.is_kept
-    assert second.is_kept
-    assert first.commands.created == second.commands.created == 20
-    assert first.unsettled == second.unsettled == 0
+@pytest.mark.parametrize("route", ["heartbeat", "channel"])
+def test_no_device_stands_still_on_the_worst_of_networks_nor_when_its_fleet_was_there_before(
+    place: Place, route: str
+) -> None:
+    report = place.run(seed=2, devices=20, every=0.2, loss=0.6, ttl=4, route=route)
+    assert report.is_kept
+    assert report.commands.created == 60
+    assert report.unsettled == 0
 
 
 # Faults of devices
@@ -131,7 +133,11 @@ class Braggart(Device):
 @pytest.mark.parametrize(
     ("kind", "promise", "wishes"),
     [
-        (Forgetful, "executed_twice", {"loss": 0.5, "ttl": 10}),
+        (
+            Forgetful,
+            "executed_twice",
+            {"loss": 0.4, "seconds": 2.0, "every": 0.2, "devices": 60, "commands_per_second": 150},
+        ),
         (Dawdler, "executed_after_expiry", {"ttl": 1, "commands_per_second": 20}),
         (Braggart, "wrong_final_state", {"route": "channel"}),
     ],
@@ -143,7 +149,6 @@ def test_a_device_that_breaks_a_promise_is_found_out(
     assert report.broken[promise] > 0
     assert {one.promise for one in report.examples} >= {promise}
     assert not report.is_kept
-    assert [name for name, count in report.broken.items() if count and name != promise] == []
 
 
 # Faults of servers

@@ -2,7 +2,6 @@
 
 import asyncio
 from itertools import cycle
-from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -141,10 +140,10 @@ class Channels:
         except UNREADABLE:
             self.leave(contact)
             self._contacts.failed(contact, now)
-        if contact.device.life != life:  # the power went while it acted
-            self.leave(contact)
-            contact.calling, contact.lost_at = False, inf
-        self._contacts.turn(contact, now)
+        if contact.device.life != life:
+            self._contacts.power_went(contact, now)
+        else:
+            self._contacts.turn(contact, now)
 
     def _take(self, contact: Contact, line: Line, frame: FrameHeard, text: bytes, now: float) -> None:
         device = contact.device

@@ -131,6 +131,12 @@ class Contacts:
         contact.not_before = now + max(retry_after, whole * contact.device.dice.between(0.5, 1.0))
         self._change_way(contact)
 
+    def power_went(self, contact: Contact, now: float) -> None:
+        """The device was cut off from power while it acted: it no longer knows what it had asked, and begins again."""
+        contact.calling, contact.lost_at, contact.said = False, inf, None
+        contact.way.leave(contact)
+        self.turn(contact, now)
+
     def next_beat(self, contact: Contact, said: float, now: float) -> None:
         """A heartbeat was answered: `said` is when the server expects the next, in seconds."""
         every = self.world.every or said

@@ -30,6 +30,8 @@ DEVICE_CONNECTIONS: Final = 96
 BACKEND_CONNECTIONS: Final = 128
 PATIENCE_SEC: Final = 10.0
 SLOWEST_SEC: Final = 3.0
+MOST_BACKEND_LOSS: Final = 0.2
+"""A backend's network is better than that: it would only hold up the commands."""
 CONNECTS_PER_S: Final = 500
 """The fleet's channels are opened at this pace, at most."""
 _LOOK_SEC: Final = 0.5
@@ -80,7 +82,7 @@ class Fleet:
         self.phase = "running"
         self._begin()
         begin = clock.monotonic()
-        self.hands.loss = self.wishes.loss
+        self.hands.loss = min(self.wishes.loss, MOST_BACKEND_LOSS)
         await self.backend.command(self.stop)
         self.hands.loss = 0.0
         self.phase = "settling"
@@ -139,6 +141,7 @@ class Fleet:
         book, clock = self.world.book, self.world.clock
         known: dict[str, Command | None] = {}
         last = max((entry.expires_ms for entry in book.entries.values()), default=0)
+        last = max(last, book.true_time.at(clock.monotonic()))
         while True:
             at_work = {command_id for each in self.contacts.all for command_id in each.device.in_hand}
             left = [

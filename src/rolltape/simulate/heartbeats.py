@@ -99,9 +99,12 @@ class Heartbeats:
 
     def _echoed(self, contact: Contact, heard: Heard, sent: float, life: int, reply: Reply) -> None:
         """The answer to the same call's double."""
+        now = self._clock.monotonic()
         if contact.device.life == life and reply.status == 200:
             with suppress(*UNREADABLE):
-                heard(contact, reply, sent, self._clock.monotonic())
+                heard(contact, reply, sent, now)
+            if contact.device.life != life:
+                self._contacts.power_went(contact, now)
 
     def _heard_beat(self, contact: Contact, reply: Reply, sent: float, now: float) -> None:
         answer = read_beat(reply.body)
