@@ -26,7 +26,7 @@ from rolltape.simulate.settings import TEST_KEYS, RouteChoice, Wishes
 from rolltape.simulate.world import World
 from rolltape.wire.command import Command
 
-DEVICE_CONNECTIONS: Final = 96
+DEVICE_CONNECTIONS: Final = 256
 BACKEND_CONNECTIONS: Final = 128
 PATIENCE_SEC: Final = 10.0
 SLOWEST_SEC: Final = 3.0

@@ -85,6 +85,7 @@ class Heartbeats:
         if contact.device.life != life or not contact.calling or now >= contact.lost_at:
             return  # the power has gone since, or it was given up: nobody listens
         if reply.status in _NOTHING_KNOWN or reply.status >= 500:
+            self._contacts.world.figures[f"http_{reply.status}" if reply.status else "broken_off"] += 1
             self._contacts.failed(contact, now, _seconds(reply.retry_after))
         elif reply.status == 401:
             self._contacts.over(contact)

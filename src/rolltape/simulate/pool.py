@@ -91,8 +91,9 @@ class _Connection(asyncio.Protocol):
         self.pool.opened(self)
 
     def take(self, call: _Call) -> None:
-        """Sends a request."""
+        """Sends a request. Its time counts from here: else a queue that is as long as the patience answers nobody."""
         self.call = call
+        call.since = self.pool.now()
         match call.cut:
             case Cut.NOT:
                 self.transport.write(call.request)
@@ -145,7 +146,10 @@ class _Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Up to `most` connections, opened to the origins in turn. A call that takes longer than `patience` s is cut."""
+    """Up to `most` connections, opened to the origins in turn.
+
+    A call that has waited for `patience` s for its turn is given up, and so is one that was sent so long ago.
+    """
 
     def __init__(self, origins: list[Origin], clock: Clock, *, most: int, patience: float) -> None:
         self._origins = cycle(origins)
@@ -162,6 +166,10 @@ class Pool:
     def __len__(self) -> int:
         """How many connections are open."""
         return len(self._all)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.monotonic()
 
     def call(self, request: bytes, done: Done, cut: Cut = Cut.NOT) -> None:
         """Sends `request` once there is a connection; `done` is called once: with NOTHING where no answer came."""
