@@ -1,13 +1,15 @@
 """A gateway between a device and a real server: conversations from the grant to the proof."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from rolltape.wire.ble import to_device, to_relay
-from tests.relay.dictaphone import Dictaphone
+from tests.relay.dictaphone import Dictaphone, Tape
 from tests.relay.memory import MemoryRadio
 from tests.relay.town import Town, told, until
 
@@ -34,6 +36,33 @@ def test_start_and_stop_go_out_and_the_recording_comes_back(town: Town, mtu: int
     recording = town.read(device, start)["result"]["recording_id"]
     assert town.recording(recording)["status"] == "uploaded"
     assert town.audio(recording) == device.sound
+
+
+class LeavesItsSoundUnsigned(Dictaphone):
+    """It has a key, and signs everything but what its recordings are."""
+
+    def announcement(self, tape: Tape) -> to_relay.Recording:
+        return msgspec.structs.replace(super().announcement(tape), complete_receipt=None)
+
+
+def test_what_the_server_takes_for_a_claim_alone_is_not_told_as_uploaded(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rolltape.relay")
+    device = town.dictaphone(kind=LeavesItsSoundUnsigned)
+
+    async def story() -> str:
+        async with town.gateway(MemoryRadio(device)):
+            start = town.command(device)
+            await device.until(lambda: device.obeyed == [start])
+            town.command(device, "stop_recording")
+            await until(lambda: "not taken" in caplog.text or "uploaded" in caplog.text)
+            return str(town.read(device, start)["result"]["recording_id"])
+
+    recording = told(story())
+    assert f"{recording}: uploaded" not in caplog.text
+    assert town.recording(recording)["status"] == "pending"
+    assert recording in device.tapes
 
 
 def test_a_device_behind_a_gateway_is_seen_and_its_state_known(town: Town) -> None:

@@ -14,6 +14,10 @@ SLOWEST_BYTES_PER_SEC = 4096
 _TUS = {"Tus-Resumable": "1.0.0"}
 
 
+CLAIMED = 202
+"""What was said for a device that signs, without its receipt, changed nothing."""
+
+
 class NotTaken(Exception):
     """The server will never take this recording from this relay."""
 
@@ -65,6 +69,8 @@ class Upload:
             return
         await self._send(facts)
         answer = await self._parts.server.upload_complete(facts.device_id, facts.recording_id, facts.complete.encode())
+        if answer.status == CLAIMED:
+            raise NotTaken("the device has a key, and its word on this recording isn't signed")
         if answer.ok:
             return
         if answer.error.code == "integrity_failure":

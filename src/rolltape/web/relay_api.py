@@ -293,6 +293,8 @@ RELAY = (
         path="/v1/relay/devices/{device_id}/recordings/{recording_id}/upload-complete",
         name="relayCompleteUpload",
         summary="Say that all of a device's bytes are sent, and what they should be",
+        description="202: the device has a key and there is no receipt, so this is a claim: the recording stays as it "
+        "is, with its bytes, until the device's own word comes.",
         group="Relay plane",
         relay=True,
         lenient=True,
