@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rolltape.store.postgres.trouble import unavailable
 from tests.api.channel_world import Frame, Live, offers, sweep
 from tests.api.contract_world import BoundDevice, ContractWorld, open_contract
 from tests.api.web_world import STORES

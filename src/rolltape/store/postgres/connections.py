@@ -59,7 +59,7 @@ class PgConnections:
         for last in (*(False,) * (TRIES - 1), True):
             async with self.connection() as db:
                 try:
-                    answer = await self.commit(db, op(db, *args, **kwargs))
+                    answer = await self.commit(db, lambda: op(db, *args, **kwargs))
                 except (*AGAIN, *GONE) as error:
                     if last:
                         raise unavailable(error) from None
@@ -70,12 +70,12 @@ class PgConnections:
                     return answer
         raise AssertionError
 
-    async def commit(self, db: PgDb, work: Coroutine[Any, Any, T]) -> T:
+    async def commit(self, db: PgDb, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """The answer of `work` on that connection, in a transaction."""
         transaction = db.conn.transaction()
         await transaction.start()
         try:
-            answer = await work
+            answer = await work()
         except BaseException as error:
             if not isinstance(error, GONE):
                 with suppress(*GONE):

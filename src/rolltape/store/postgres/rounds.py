@@ -117,7 +117,7 @@ class Rounds:
     async def _round(self, jobs: list[Job]) -> dict[int, Any]:
         async with self._at.connection() as db:
             unit = Unit(db)
-            answers = await self._at.commit(db, _do(unit, jobs))
+            answers = await self._at.commit(db, lambda: _do(unit, jobs))
             self._at.tell(db)
         return answers
 
