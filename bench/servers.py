@@ -22,6 +22,7 @@ from rolltape.service.bindings import bind_device
 from rolltape.service.context import Services
 from rolltape.service.devices import register_device
 from rolltape.service.end_users import create_end_user
+from rolltape.testing.postgres import PostgresServer
 from rolltape.testing.process import start_server
 from rolltape.wire.account import CreateEndUser
 from rolltape.wire.device import BindDevice, RegisterDevice
@@ -110,6 +111,16 @@ def ours(folder: Path, given: Credentials, database: str | None = None) -> Itera
         yield Target("rolltape", url.hostname or "", url.port or 0, given.key, given.devices, server.process.pid)
     finally:
         server.stop()
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that has nothing in it and is as durable as it comes (`fsync`, `synchronous_commit`)."""
+    server = PostgresServer(settings=())
+    try:
+        yield server.url
+    finally:
+        server.close()
 
 
 @contextmanager
