@@ -88,7 +88,7 @@ async def test_a_queue_is_full_on_both(one: House, two: House) -> None:
 @on_two_nodes
 async def test_a_write_that_the_database_refuses_spoils_no_other_of_its_round(one: House, two: House) -> None:
     device, other = await one.device(), await one.device()
-    asked = (one.create(device), one.create(other, params="\0"), one.create(device))
+    asked = (one.create(device), one.create(other, key="\0"), one.create(device))
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [answer.code for answer in answers if isinstance(answer, Problem)] == [Code.UNAVAILABLE]
     rows = await two.store.list_commands(two.tenant_n, device, (), None, TOP, NOW)

@@ -102,11 +102,6 @@ async def insert(db: Db, new: NewCommand, generation: int, now: int) -> CommandR
     return row
 
 
-def numbered(row: CommandRow, n: int) -> CommandRow:
-    """The same command with the number that it got."""
-    return replace(row, n=n)
-
-
 def new_row(new: NewCommand, n: int, generation: int, seq: int, now: int) -> CommandRow:
     """A command as it begins."""
     return CommandRow(

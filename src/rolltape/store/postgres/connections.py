@@ -9,7 +9,7 @@ import asyncpg
 
 from rolltape.store.connections import Hear
 from rolltape.store.operations import expiry
-from rolltape.store.postgres.database import CONNECTING, PgDb
+from rolltape.store.postgres.database import AS_IT_LIKES, CONNECTING, PgDb
 from rolltape.store.postgres.trouble import AGAIN, GONE, log, unavailable
 
 P = ParamSpec("P")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 PgOp = Callable[Concatenate[PgDb, P], Coroutine[Any, Any, T]]
 
 TRIES = 5
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 20.0
 """How long a call waits for a connection."""
 TRUSTED_MS = 500
 """How long a look at what is due is believed. No command ends sooner than a second after its creation, wherever that
@@ -105,7 +105,15 @@ class PgConnections:
                     log.warning("a connection to the database broke: %s", error)
         raise AssertionError
 
-    read_beside = read
+    async def read_beside(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One read of many rows, planned as PostgreSQL likes."""
+
+        async def at_length(db: PgDb) -> T:
+            async with db.transaction():
+                await db.conn.execute(AS_IT_LIKES)
+                return await op(db, *args, **kwargs)
+
+        return await self.read(at_length)
 
     async def settle(self, now: int, *, sure: bool = False) -> None:
         """Expires all that is due. Most of the time that is known without a look, unless it must be sure: see

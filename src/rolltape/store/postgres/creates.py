@@ -1,5 +1,6 @@
 """Creation for many callers at once; what is decided is that of `operations.commands`."""
 
+from dataclasses import replace
 from typing import Any
 
 from rolltape.codes import Problem
@@ -15,12 +16,13 @@ Before = dict[int, tuple[CommandRow, bytes]]
 
 
 async def create(unit: Unit, jobs: list[Job]) -> dict[int, Any]:
-    """Each job's answer or refusal, by its place. No two jobs of a round have one key on one device."""
-    before = await _by_keys(unit, jobs)
-    counts = await _open_counts(unit, jobs)
+    """Each job's answer or refusal, by its place. No two jobs of a round have one key on one device.
+
+    The commands get their numbers when they are written: see `numbered`.
+    """
+    before, counts = await _before(unit, jobs)
     open_ = await _open_of_stops(unit, jobs)
     answers: dict[int, Any] = {}
-    made: list[tuple[int, NewCommand, CommandRow, tuple[str, ...]]] = []
     for i, job in enumerate(jobs):
         new, now = job.facts
         try:
@@ -33,14 +35,21 @@ async def create(unit: Unit, jobs: list[Job]) -> dict[int, Any]:
         except Problem as problem:
             answers[i] = problem
             continue
-        closed = _clear_the_way(unit, open_.get(new.device_id, []), now) if new.type == "stop_recording" else ()
-        seq = device.mint(stop=new.type == "stop_recording")
+        stop = new.type == "stop_recording"
+        closed = _clear_the_way(unit, open_.get(new.device_id, []), now) if stop else ()
         counts[new.device_id] = counts.get(new.device_id, 0) + 1
-        row = moves.new_row(new, 0, device.generation, seq, now)
+        row = moves.new_row(new, 0, device.generation, device.mint(stop=stop), now)
         unit.told.append(moves.event_of("created", row, now))
-        made.append((i, new, row, closed))
-    await _insert(unit, made, answers)
+        unit.created.append(_written(new, row))
+        answers[i] = Created(row, device.facts(), False, closed)
     return answers
+
+
+def numbered(answer: Any, numbers: dict[str, int]) -> Any:
+    """The same answer; a command that was created has its number."""
+    if isinstance(answer, Created) and not answer.replayed:
+        return replace(answer, command=replace(answer.command, n=numbers[answer.command.id]))
+    return answer
 
 
 def _device(unit: Unit, new: NewCommand) -> Held:
@@ -71,23 +80,22 @@ def _clear_the_way(unit: Unit, open_: list[CommandRow], now: int) -> tuple[str, 
     return tuple(row.id for row in cleared)
 
 
-async def _by_keys(unit: Unit, jobs: list[Job]) -> Before:
+async def _before(unit: Unit, jobs: list[Job]) -> tuple[Before, dict[str, int]]:
+    """What each job's key has made before, and how many commands are open on each device."""
     asked = [
-        (i, new.device_id, unit.held[new.device_id].generation, new.idempotency_key)
+        (i, new.device_id, unit.held[new.device_id].generation, new.idempotency_key, commands.has_its_turn(new.type))
         for i, (new, _) in enumerate(job.facts for job in jobs)
-        if new.idempotency_key is not None and new.device_id in unit.held
+        if new.device_id in unit.held
     ]
-    if not asked:
-        return {}
-    found = await unit.db.conn.fetch(Q["by_keys"], *columns(asked))
-    return {i: (CommandRow(*facts), request_hash) for i, *facts, request_hash in found}
-
-
-async def _open_counts(unit: Unit, jobs: list[Job]) -> dict[str, int]:
-    asked = {job.facts[0].device_id for job in jobs if commands.has_its_turn(job.facts[0].type)}
-    if not asked:
-        return {}
-    return {row[0]: row[1] for row in await unit.db.conn.fetch(Q["open_counts"], list(asked), commands.MAX_OPEN)}
+    before: Before = {}
+    counts: dict[str, int] = {}
+    found = await unit.db.conn.fetch(Q["before_creation"], *columns(asked, 5), commands.MAX_OPEN)
+    for i, count, *facts, request_hash in found:
+        device_id = jobs[i].facts[0].device_id
+        counts[device_id] = max(count, counts.get(device_id, 0))
+        if request_hash is not None:
+            before[i] = CommandRow(*facts), request_hash
+    return before, counts
 
 
 async def _open_of_stops(unit: Unit, jobs: list[Job]) -> dict[str, list[CommandRow]]:
@@ -99,27 +107,17 @@ async def _open_of_stops(unit: Unit, jobs: list[Job]) -> dict[str, list[CommandR
     return found
 
 
-async def _insert(
-    unit: Unit, made: list[tuple[int, NewCommand, CommandRow, tuple[str, ...]]], answers: dict[int, Any]
-) -> None:
-    if not made:
-        return
-    written = [
-        (
-            row.id,
-            row.tenant_n,
-            row.device_id,
-            row.generation,
-            row.seq,
-            row.type,
-            row.params,
-            row.created_at,
-            row.expires_at,
-            new.idempotency_key,
-            new.request_hash,
-        )
-        for _, new, row, _ in made
-    ]
-    numbers = {row[1]: row[0] for row in await unit.db.conn.fetch(Q["create"], *columns(written))}
-    for i, new, row, closed in made:
-        answers[i] = Created(moves.numbered(row, numbers[row.id]), unit.held[new.device_id].facts(), False, closed)
+def _written(new: NewCommand, row: CommandRow) -> tuple[Any, ...]:
+    return (
+        row.id,
+        row.tenant_n,
+        row.device_id,
+        row.generation,
+        row.seq,
+        row.type,
+        row.params,
+        row.created_at,
+        row.expires_at,
+        new.idempotency_key,
+        new.request_hash,
+    )

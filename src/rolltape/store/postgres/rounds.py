@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from rolltape.codes import Problem
 from rolltape.store.postgres.connections import PgConnections
-from rolltape.store.postgres.creates import create
+from rolltape.store.postgres.creates import create, numbered
 from rolltape.store.postgres.landings import report
 from rolltape.store.postgres.lane import MAX_BATCH, Job, Lane
 from rolltape.store.postgres.offerings import Due, acknowledge, offer
@@ -88,8 +90,10 @@ class Rounds:
         except Problem:
             raise
         except Exception as error:
-            if len(jobs) == 1:
+            if len(jobs) == 1 and isinstance(error, asyncpg.PostgresError):
                 raise unavailable(error) from error
+            if len(jobs) == 1:
+                raise
             log.warning("a round was rolled back, and each of its %d jobs runs alone: %s", len(jobs), error)
             for job in jobs:
                 await self._alone(job)
@@ -99,8 +103,8 @@ class Rounds:
     async def _alone(self, job: Job) -> None:
         try:
             await self._work([job])
-        except Problem as problem:
-            job.fail(problem)
+        except Exception as error:
+            job.fail(error)
 
     async def _answers(self, jobs: list[Job]) -> dict[int, Any]:
         for _ in range(TRIES - 1):
@@ -147,5 +151,5 @@ async def _do(unit: Unit, jobs: list[Job]) -> dict[int, Any]:
         if places:
             found = await work(unit, [jobs[i] for i in places])
             answers.update({places[i]: answer for i, answer in found.items()})
-    await unit.write()
-    return answers
+    numbers = await unit.write()
+    return {i: numbered(answer, numbers) for i, answer in answers.items()}

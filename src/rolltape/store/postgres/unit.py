@@ -8,7 +8,7 @@ from rolltape.domain.rows import CommandRow
 from rolltape.store.database import own_queries
 from rolltape.store.inputs import DeviceFacts
 from rolltape.store.operations import events, moves
-from rolltape.store.postgres.database import PACKAGE, PgDb, rows_in
+from rolltape.store.postgres.database import PACKAGE, PgDb
 from rolltape.wire.keys import Alg
 
 Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("rounds.")}
@@ -59,8 +59,10 @@ class Mark(NamedTuple):
     grants_until: int
 
 
-def columns(rows: list[Any]) -> list[list[Any]]:
-    """Rows as columns, for a statement that takes arrays."""
+def columns(rows: list[Any], width: int | None = None) -> list[list[Any]]:
+    """Rows as columns, for a statement that takes arrays; so many empty ones where there may be no rows."""
+    if not rows and width is not None:
+        return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -72,6 +74,7 @@ class Unit:
     held: dict[str, Held] = field(default_factory=dict)
     moves: list[Any] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    created: list[Any] = field(default_factory=list)
     told: list[events.Told] = field(default_factory=list)
 
     async def hold(self, device_ids: set[str]) -> None:
@@ -93,14 +96,18 @@ class Unit:
         asked = columns([(i, *facts) for i, facts in wanted.items()])
         return {row[0]: CommandRow(*row[1:]) for row in await self.db.conn.fetch(Q[query], *asked)}
 
-    async def write(self) -> None:
-        """Writes all of it. Raises Spoilt where a guard didn't hold."""
-        await self._all("move", self.moves)
-        await self._all("offer", self.marks)
+    async def write(self) -> dict[str, int]:
+        """Writes all of it; the numbers of the commands that were created. Raises Spoilt where a guard didn't hold."""
         minted = [(h.device_id, h.last_seq, h.last_stop_seq) for h in self.held.values() if h.minted]
-        await self._all("mint", minted)
-        await self._all("tell", self.told)
-
-    async def _all(self, query: str, rows: list[Any]) -> None:
-        if rows and rows_in(await self.db.conn.execute(Q[query], *columns(rows))) != len(rows):
-            raise Spoilt(query)
+        parts = {"moved": (self.moves, 12), "offered": (self.marks, 6), "minted": (minted, 3)}
+        if not (self.moves or self.marks or minted or self.told):
+            return {}
+        arrays = [column for rows, width in parts.values() for column in columns(rows, width)]
+        arrays += columns(self.created, 11) + columns(self.told, 8)
+        numbers: dict[str, int] = {}
+        for what, n, id_ in await self.db.conn.fetch(Q["write"], *arrays):
+            if what == "created":
+                numbers[id_] = n
+            elif n != len(parts[what][0]):
+                raise Spoilt(what)
+        return numbers

@@ -11,22 +11,21 @@ WHERE b.device_id = ANY ($1::text[])
 ORDER BY b.device_id
 FOR NO KEY UPDATE OF b
 
--- name: open_counts
-SELECT a.device_id, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM commands AS c
-        WHERE c.device_id = a.device_id AND c.status IN ('pending', 'delivered') AND c.type <> 'factory_reset'
-        LIMIT $2::bigint
-    ) AS open
-)
-FROM unnest($1::text[]) AS a (device_id)
-
--- name: by_keys
-SELECT a.i, c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.status, c.params, c.result, c.error_code,
+-- name: before_creation
+-- How many commands are open on each device, and what its idempotency key has made before.
+SELECT a.i,
+       CASE WHEN a.counts THEN (
+           SELECT count(*) FROM (
+               SELECT 1 FROM commands AS o
+               WHERE o.device_id = a.device_id AND o.status IN ('pending', 'delivered') AND o.type <> 'factory_reset'
+               LIMIT $6::bigint
+           ) AS open
+       ) ELSE 0 END,
+       c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.status, c.params, c.result, c.error_code,
        c.error_message, c.created_at, c.expires_at, c.delivered_at, c.executed_at, c.reported_at, c.route, c.offers,
        c.offered_routes, c.last_offered_at, c.evidence, c.relay_grants_until, c.request_hash
-FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[]) AS a (i, device_id, generation, key)
-JOIN commands AS c
+FROM unnest($1::int[], $2::text[], $3::bigint[], $4::text[], $5::boolean[]) AS a (i, device_id, generation, key, counts)
+LEFT JOIN commands AS c
   ON c.device_id = a.device_id AND c.generation = a.generation AND c.idempotency_key = a.key
 
 -- name: by_ids
@@ -88,46 +87,60 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS a (i
 JOIN commands AS c ON c.device_id = a.device_id AND c.id = a.id
 JOIN device_states AS s ON s.device_id = a.device_id
 
--- name: move
-UPDATE commands AS c
-SET status = a.status, result = a.result, error_code = a.error_code, error_message = a.error_message,
-    delivered_at = a.delivered_at, executed_at = a.executed_at, reported_at = a.reported_at, evidence = a.evidence,
-    route = a.route
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
-            $9::text[], $10::text[], $11::text[], $12::text[])
-     AS a (status, result, error_code, error_message, delivered_at, executed_at, reported_at, evidence, route, device_id,
-           id, was)
-WHERE c.device_id = a.device_id AND c.id = a.id AND c.status = a.was
-
--- name: offer
-UPDATE commands AS c
-SET offers = c.offers + 1, offered_routes = c.offered_routes | a.bit, route = a.route, last_offered_at = a.now,
-    last_polled_at = CASE a.route WHEN 'poll' THEN a.now ELSE c.last_polled_at END,
-    last_relayed_at = CASE a.route WHEN 'relay' THEN a.now ELSE c.last_relayed_at END,
-    relay_grants_until = CASE a.route WHEN 'relay' THEN greatest(c.relay_grants_until, a.grants_until)
-                                      ELSE c.relay_grants_until END,
-    evidence = coalesce(c.evidence, 'offered')
-FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[])
-     AS a (device_id, id, bit, route, now, grants_until)
-WHERE c.device_id = a.device_id AND c.id = a.id AND c.status IN ('pending', 'delivered')
-
--- name: mint
-UPDATE device_bindings AS b
-SET last_seq = a.last_seq, last_stop_seq = a.last_stop_seq
-FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS a (device_id, last_seq, last_stop_seq)
-WHERE b.device_id = a.device_id
-
--- name: create
-INSERT INTO commands (id, tenant_n, device_id, generation, seq, type, status, params, created_at, expires_at,
-                      idempotency_key, request_hash)
-SELECT a.id, a.tenant_n, a.device_id, a.generation, a.seq, a.type, 'pending', a.params, a.created_at, a.expires_at,
-       a.key, a.hash
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::bigint[],
-            $9::bigint[], $10::text[], $11::bytea[])
-     WITH ORDINALITY
-     AS a (id, tenant_n, device_id, generation, seq, type, params, created_at, expires_at, key, hash, i)
-ORDER BY a.i
-RETURNING n, id
+-- name: write
+-- All that a round has decided. Each part says how many rows it wrote: a guard that didn't hold spoils the round.
+WITH moved AS (
+    UPDATE commands AS c
+    SET status = a.status, result = a.result, error_code = a.error_code, error_message = a.error_message,
+        delivered_at = a.delivered_at, executed_at = a.executed_at, reported_at = a.reported_at,
+        evidence = a.evidence, route = a.route
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+                $9::text[], $10::text[], $11::text[], $12::text[])
+         AS a (status, result, error_code, error_message, delivered_at, executed_at, reported_at, evidence, route,
+               device_id, id, was)
+    WHERE c.device_id = a.device_id AND c.id = a.id AND c.status = a.was
+    RETURNING 1
+), offered AS (
+    UPDATE commands AS c
+    SET offers = c.offers + 1, offered_routes = c.offered_routes | a.bit, route = a.route, last_offered_at = a.now,
+        last_polled_at = CASE a.route WHEN 'poll' THEN a.now ELSE c.last_polled_at END,
+        last_relayed_at = CASE a.route WHEN 'relay' THEN a.now ELSE c.last_relayed_at END,
+        relay_grants_until = CASE a.route WHEN 'relay' THEN greatest(c.relay_grants_until, a.grants_until)
+                                          ELSE c.relay_grants_until END,
+        evidence = coalesce(c.evidence, 'offered')
+    FROM unnest($13::text[], $14::text[], $15::int[], $16::text[], $17::bigint[], $18::bigint[])
+         AS a (device_id, id, bit, route, now, grants_until)
+    WHERE c.device_id = a.device_id AND c.id = a.id AND c.status IN ('pending', 'delivered')
+    RETURNING 1
+), minted AS (
+    UPDATE device_bindings AS b
+    SET last_seq = a.last_seq, last_stop_seq = a.last_stop_seq
+    FROM unnest($19::text[], $20::bigint[], $21::bigint[]) AS a (device_id, last_seq, last_stop_seq)
+    WHERE b.device_id = a.device_id
+    RETURNING 1
+), created AS (
+    INSERT INTO commands (id, tenant_n, device_id, generation, seq, type, status, params, created_at, expires_at,
+                          idempotency_key, request_hash)
+    SELECT a.id, a.tenant_n, a.device_id, a.generation, a.seq, a.type, 'pending', a.params, a.created_at, a.expires_at,
+           a.key, a.hash
+    FROM unnest($22::text[], $23::bigint[], $24::text[], $25::bigint[], $26::bigint[], $27::text[], $28::text[],
+                $29::bigint[], $30::bigint[], $31::text[], $32::bytea[])
+         WITH ORDINALITY
+         AS a (id, tenant_n, device_id, generation, seq, type, params, created_at, expires_at, key, hash, i)
+    ORDER BY a.i
+    RETURNING n, id
+), told AS (
+    INSERT INTO events (id, tenant_n, device_id, command_id, type, previous_status, created_at, data)
+    SELECT a.id, a.tenant_n, a.device_id, a.command_id, a.type, a.previous_status, a.created_at, a.data
+    FROM unnest($33::text[], $34::bigint[], $35::text[], $36::text[], $37::text[], $38::text[], $39::bigint[],
+                $40::text[])
+         WITH ORDINALITY AS a (id, tenant_n, device_id, command_id, type, previous_status, created_at, data, i)
+    ORDER BY a.i
+)
+SELECT 'created', n, id FROM created
+UNION ALL SELECT 'moved', count(*), '' FROM moved
+UNION ALL SELECT 'offered', count(*), '' FROM offered
+UNION ALL SELECT 'minted', count(*), '' FROM minted
 
 -- name: tell
 INSERT INTO events (id, tenant_n, device_id, command_id, type, previous_status, created_at, data)
