@@ -10,7 +10,7 @@ import asyncpg
 from rolltape.store.connections import Hear
 from rolltape.store.operations import expiry
 from rolltape.store.postgres.database import AS_IT_LIKES, CONNECTING, PgDb
-from rolltape.store.postgres.trouble import AGAIN, GONE, log, unavailable
+from rolltape.store.postgres.trouble import AGAIN, GONE, log, may_go_better, unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,6 +61,8 @@ class PgConnections:
                 try:
                     answer = await self.commit(db, lambda: op(db, *args, **kwargs))
                 except (*AGAIN, *GONE) as error:
+                    if not may_go_better(error):
+                        raise
                     if last:
                         raise unavailable(error) from None
                 except asyncpg.PostgresError as error:

@@ -18,7 +18,7 @@ from rolltape.store.postgres.creates import create, numbered
 from rolltape.store.postgres.landings import report
 from rolltape.store.postgres.lane import MAX_BATCH, Job, Lane
 from rolltape.store.postgres.offerings import Due, acknowledge, offer
-from rolltape.store.postgres.trouble import AGAIN, GONE, log, unavailable
+from rolltape.store.postgres.trouble import AGAIN, GONE, log, may_go_better, unavailable
 from rolltape.store.postgres.unit import Unit
 
 TRIES = 5
@@ -111,6 +111,8 @@ class Rounds:
             try:
                 return await self._round(jobs)
             except (*AGAIN, *GONE) as error:
+                if not may_go_better(error):
+                    raise
                 log.warning("a round is tried again: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(PAUSE_SECONDS)
         try:

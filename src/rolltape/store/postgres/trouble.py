@@ -32,6 +32,12 @@ GONE: Final = (
 """The connection, or the server behind it, is no more: another connection may do."""
 
 
+def may_go_better(error: BaseException) -> bool:
+    """Whether another try has a chance. asyncpg says of a value that doesn't fit its column, too, that it is an
+    InterfaceError: then none has."""
+    return isinstance(error, (*AGAIN, *GONE)) and not isinstance(error, ValueError)
+
+
 def unavailable(error: BaseException, *, unknown: bool = False) -> Problem:
     """503. `unknown`: the connection was lost while the database was committing, so it may have been done."""
     log.error("the database can't: %s: %s", type(error).__name__, error)
