@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.channel import compare_channel
-from bench.compare import FULL, QUICK, Effort, Row, compare_create, compare_heartbeat
+from bench.compare import FULL, QUICK, STORES, Effort, Row, compare_create, compare_heartbeat
 from bench.limits import limits
 from bench.listing import compare_list
 from bench.report import show, write
@@ -27,12 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; the figures mean nothing")
     parser.add_argument("--only", default=",".join(PARTS), help="some of: create,heartbeat,list,channel,sizes")
+    parser.add_argument("--stores", default=",".join(STORES), help="some of: sqlite,postgres")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes")
     chosen = parser.parse_args(arguments)
     names = chosen.only.split(",")
     if unknown := set(names) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    effort = QUICK if chosen.quick else FULL
+    stores = tuple(chosen.stores.split(","))
+    if strange := set(stores) - set(STORES):
+        parser.error(f"unknown: {', '.join(sorted(strange))}; there are {', '.join(STORES)}")
+    effort = replace(QUICK if chosen.quick else FULL, stores=stores)
     rows: list[Row] = []
     for name in names:
         print(f"measuring {name} …", file=sys.stderr, flush=True)

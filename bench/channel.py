@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.channel_load import Plan
-from bench.compare import STORE, Effort, Row
+from bench.compare import Effort, Row
 from bench.servers import Target, ours, prepare_ours
 
 HONO = "Eclipse Hono, published"
@@ -99,7 +99,7 @@ def _row(rounds: list[dict[str, Any]], effort: Effort, memory: dict[str, float])
     ratios = [HONO_P50_MS / each["p50_ms"] for each in rounds]
     return Row(
         bench=f"create to offer on {effort.channels:,} channels",
-        store=STORE,
+        store="sqlite",
         callers=effort.channels,
         ours_per_s=_median(rounds, "per_s"),
         peer=HONO,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.client import Figures, heartbeat_requests, measure, start_requests
-from bench.servers import Target, ours, peer, prepare_ours
+from bench.servers import Target, ours, peer, postgres, prepare_ours
 
-STORE = "sqlite"
+STORES = ("sqlite", "postgres")
 PEER = "fastapi+sqlalchemy+pyjwt"
 
 
@@ -30,6 +30,7 @@ class Effort:
     fill: int
     channels: int
     idle: tuple[int, ...]
+    stores: tuple[str, ...] = STORES
 
 
 FULL = Effort(
@@ -76,12 +77,13 @@ def row(
     *,
     cost: bool = False,
     target: str = "",
+    store: str = "sqlite",
 ) -> Row:
     """Medians over the rounds; the ratio is the median of the rounds' own ratios."""
     ratios = [b.per_s / a.per_s if cost else a.per_s / b.per_s for a, b in zip(mine, theirs, strict=True)]
     return Row(
         bench=bench,
-        store=STORE,
+        store=store,
         callers=callers,
         ours_per_s=_median(mine, "per_s"),
         peer=peer_name,
@@ -137,35 +139,41 @@ class Lane:
 
 
 @contextmanager
-def both(devices: int) -> Iterator[tuple[Target, Target]]:
-    """Ours and the peer, fresh, with the same number of devices."""
+def both(devices: int, store: str = "sqlite") -> Iterator[tuple[Target, Target]]:
+    """Ours on that store and the peer, fresh, with the same number of devices."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolltape-bench-")))
-        given = prepare_ours(folder / "ours", devices)
+        url = stack.enter_context(postgres()) if store == "postgres" else None
+        given = prepare_ours(folder / "ours", devices, url)
         yield (
-            stack.enter_context(ours(folder / "ours", given)),
+            stack.enter_context(ours(folder / "ours", given, url)),
             stack.enter_context(peer(folder / "peer", devices)),
         )
 
 
 def compare_create(effort: Effort) -> list[Row]:
     """Durable, signed, with its event and an idempotency key, by 1, 8 and 32 callers."""
+    return [made for store in effort.stores for made in _create_rows(effort, store)]
+
+
+def _create_rows(effort: Effort, store: str) -> list[Row]:
     targets = {1: "at least 1", 32: "at least 10"}
     rows = []
-    with both(effort.devices) as (mine, theirs):
+    with both(effort.devices, store) as (mine, theirs):
         pair = (Lane(mine, start_requests(mine), 201), Lane(theirs, start_requests(theirs), 201))
         for callers in (1, 8, 32):
             figures = in_turn(pair, callers, effort)
-            rows.append(row("create", callers, PEER, *figures, target=targets.get(callers, "")))
+            rows.append(row("create", callers, PEER, *figures, target=targets.get(callers, ""), store=store))
     return rows
 
 
 def compare_heartbeat(effort: Effort) -> list[Row]:
     """A device's state comes up, nothing waits for it; by 32 callers that go round all devices."""
-    return [_heartbeat_row(effort, fleet) for fleet in effort.fleets]
+    return [_heartbeat_row(effort, fleet, store) for store in effort.stores for fleet in effort.fleets]
 
 
-def _heartbeat_row(effort: Effort, fleet: int) -> Row:
-    with both(fleet) as (mine, theirs):
+def _heartbeat_row(effort: Effort, fleet: int, store: str) -> Row:
+    with both(fleet, store) as (mine, theirs):
         pair = (Lane(mine, heartbeat_requests(mine), 200), Lane(theirs, heartbeat_requests(theirs), 200))
-        return row(f"heartbeat of {fleet:,} devices", 32, PEER, *in_turn(pair, 32, effort), target="at least 30")
+        figures = in_turn(pair, 32, effort)
+        return row(f"heartbeat of {fleet:,} devices", 32, PEER, *figures, target="at least 30", store=store)

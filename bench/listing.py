@@ -29,11 +29,11 @@ FROM numbers, device_bindings AS b WHERE b.device_id = ?3
 def fill(folder: Path, device_id: str, count: int) -> None:
     """So many closed commands on the device, written while no server runs there."""
     db = connect(folder)
-    db.run("PRAGMA synchronous=OFF")
+    db.conn.execute("PRAGMA synchronous=OFF")
     with transaction(db):
-        db.run(_INSERT, (count, machine_ms() - 10 * count, device_id))
-        db.run("UPDATE device_bindings SET last_seq = ? WHERE device_id = ?", (count, device_id))
-    db.run("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.conn.execute(_INSERT, (count, machine_ms() - 10 * count, device_id))
+        db.conn.execute("UPDATE device_bindings SET last_seq = ? WHERE device_id = ?", (count, device_id))
+    db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.conn.close()
 
 

@@ -14,10 +14,23 @@ import apsw
 from bench.compare import Row
 
 PACKAGES = (
-    "rolltape", "uvicorn", "uvloop", "httptools", "websockets", "msgspec", "apsw", "cryptography",
+    "rolltape", "uvicorn", "uvloop", "httptools", "websockets", "msgspec", "apsw", "asyncpg", "cryptography",
     "fastapi", "pydantic", "SQLAlchemy", "aiosqlite", "PyJWT",
 )  # fmt: skip
-_HEAD = ("what", "callers", "ours/s", "peer/s", "ratio", "from-to", "aim", "p50 ms", "p99 ms", "peer p50", "peer p99")
+_HEAD = (
+    "what",
+    "store",
+    "callers",
+    "ours/s",
+    "peer/s",
+    "ratio",
+    "from-to",
+    "aim",
+    "p50 ms",
+    "p99 ms",
+    "peer p50",
+    "peer p99",
+)
 
 
 def show(rows: list[Row], ceilings: dict[str, float]) -> None:
@@ -26,7 +39,7 @@ def show(rows: list[Row], ceilings: dict[str, float]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     for line in lines:
         cells = [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+            cell.ljust(width) if i < 2 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(line, widths, strict=True))
         ]
         print("  ".join(cells))
@@ -40,6 +53,7 @@ def show(rows: list[Row], ceilings: dict[str, float]) -> None:
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.bench,
+        row.store,
         str(row.callers),
         f"{row.ours_per_s:,.0f}",
         f"{row.peer_per_s:,.0f}",

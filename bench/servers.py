@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from rolltape.service.bindings import bind_device
 from rolltape.service.context import Services
 from rolltape.service.devices import register_device
 from rolltape.service.end_users import create_end_user
+from rolltape.testing.postgres import PostgresServer
 from rolltape.testing.process import start_server
 from rolltape.wire.account import CreateEndUser
 from rolltape.wire.device import BindDevice, RegisterDevice
@@ -53,14 +55,32 @@ class Credentials:
     devices: list[tuple[str, str]]
 
 
-def prepare_ours(folder: Path, devices: int) -> Credentials:
-    """A data folder with one project, one key and so many bound devices, made by the server's own use cases."""
-    key = admin_create_key(folder, MODE, None, None, None)["key"]
-    return Credentials(key, asyncio.run(_bound_devices(folder, key, devices)))
+def prepare_ours(folder: Path, devices: int, database: str | None = None) -> Credentials:
+    """A data folder with one project, one key and so many bound devices, made by the server's own use cases.
+
+    `database`: the URL of an empty PostgreSQL; None: SQLite.
+    """
+    with _in_environment(**_database(database)):
+        key = admin_create_key(folder, MODE, None, None, None)["key"]
+    return Credentials(key, asyncio.run(_bound_devices(Settings(data=folder, database=database), key, devices)))
 
 
-async def _bound_devices(folder: Path, key: str, count: int) -> list[tuple[str, str]]:
-    app = open_services(Settings(data=folder), SystemClock())
+def _database(url: str | None) -> dict[str, str]:
+    return {} if url is None else {"ROLLTAPE_DATABASE": url}
+
+
+@contextmanager
+def _in_environment(**values: str) -> Iterator[None]:
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
+            del os.environ[name]
+
+
+async def _bound_devices(settings: Settings, key: str, count: int) -> list[tuple[str, str]]:
+    app = await open_services(settings, SystemClock())
     try:
         now = app.clock.now_ms()
         who = cast(KeyPrincipal, await authenticate(app, key, now))
@@ -83,14 +103,24 @@ async def _bound_device(app: Services, who: KeyPrincipal, user: str, number: int
 
 
 @contextmanager
-def ours(folder: Path, given: Credentials) -> Iterator[Target]:
+def ours(folder: Path, given: Credentials, database: str | None = None) -> Iterator[Target]:
     """`rolltape serve` on a prepared folder, its rate limits switched off."""
-    server = start_server(folder, 0, **NO_LIMITS)
+    server = start_server(folder, 0, **NO_LIMITS, **_database(database))
     try:
         url = urlsplit(server.url)
         yield Target("rolltape", url.hostname or "", url.port or 0, given.key, given.devices, server.process.pid)
     finally:
         server.stop()
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that has nothing in it and is as durable as it comes (`fsync`, `synchronous_commit`)."""
+    server = PostgresServer(settings=())
+    try:
+        yield server.url
+    finally:
+        server.close()
 
 
 @contextmanager

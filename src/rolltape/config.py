@@ -61,6 +61,13 @@ def _bucket(text: str) -> str:
     return text.rstrip("/")
 
 
+def _database(text: str) -> str:
+    """a URL like postgresql://user:password@host:5432/name"""
+    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+        raise ValueError
+    return text
+
+
 def _level(text: str) -> str:
     """debug, info, warning or error"""
     if text.lower() not in ("debug", "info", "warning", "error"):
@@ -77,6 +84,15 @@ class Settings:
     """What an operator can choose."""
 
     data: Path = _setting("ROLLTAPE_DATA", _path, Path("rolltape-data"), "folder of the database, keys and recordings")
+    database: str | None = _setting(
+        "ROLLTAPE_DATABASE",
+        _database,
+        None,
+        "PostgreSQL, which several servers may share; without it, an SQLite file in the data folder",
+    )
+    pool_size: int = _setting(
+        "ROLLTAPE_POOL_SIZE", _whole(3, 1000), 10, "connections to PostgreSQL that one server opens at most"
+    )
     host: str = _setting("ROLLTAPE_HOST", _host, "127.0.0.1", "address to listen on")
     port: int = _setting("ROLLTAPE_PORT", _whole(0, 65535), 8787, "port to listen on; 0 takes a free one")
     tls_cert: Path | None = _setting(

@@ -143,7 +143,8 @@ def sweep(world: ContractWorld) -> None:
     """What the worker does each second."""
 
     async def look() -> None:
-        world.web.web.channels.sweep()
+        for node in world.web.nodes:
+            node.web.channels.sweep()
 
     world.web.run(look())
 

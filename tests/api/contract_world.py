@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from rolltape.store.database import Db, Row
 from rolltape.testing.clock import ManualClock
 from rolltape.wire.keys import un_b64url
 from rolltape.wire.times import parse
@@ -48,7 +49,10 @@ class ContractWorld:
         """Comes back once a further request waits for news of `topic`, and for its time to be up."""
 
         async def waits() -> None:
-            while not self.web.app.wakeups.anyone(topic) or self.clock.sleepers == sleepers_before:
+            while (
+                not any(node.app.wakeups.anyone(topic) for node in self.web.nodes)
+                or self.clock.sleepers == sleepers_before
+            ):
                 await asyncio.sleep(0.001)
 
         self.web.run(waits())
@@ -70,7 +74,8 @@ class ContractWorld:
         return self.web.run(Offline().run_once(self.web.app, self.clock.now_ms()))
 
     def write_states(self) -> None:
-        self.web.run(States().run_once(self.web.app, self.clock.now_ms()))
+        for node in self.web.nodes:
+            self.web.run(States().run_once(node.app, self.clock.now_ms()))
 
     def device(self, **body: Any) -> "BoundDevice":
         """A new device, bound to a user of its own."""
@@ -82,11 +87,11 @@ class ContractWorld:
     def all_events(self, type_: str, device_id: str | None = None) -> list[dict[str, Any]]:
         """The data of all events of a type, oldest first, as they are stored."""
 
-        async def look() -> list[tuple[str, str | None]]:
-            reader = self.web.app.store._at.reader  # type: ignore[attr-defined]
-            return list(reader.all("SELECT data, device_id FROM events WHERE type = ? ORDER BY n", (type_,)))
+        async def look(db: Db) -> list[Row]:
+            return await db.all("SELECT data, device_id FROM events WHERE type = ? ORDER BY n", (type_,))
 
-        return [json.loads(data) for data, owner in self.web.run(look()) if device_id in (None, owner)]
+        found = self.web.run(self.web.app.store._at.read(look))  # type: ignore[attr-defined]
+        return [json.loads(data) for data, owner in found if device_id in (None, owner)]
 
 
 @dataclass

@@ -22,16 +22,16 @@ from rolltape.service import bindings, keys, recordings
 from rolltape.service.context import Services
 from rolltape.service.vault import Vault
 from rolltape.store.blobs import BlobStore
+from rolltape.store.database import Db, Row
 from rolltape.store.folder_blobs import FolderBlobs
 from rolltape.store.inputs import NewCommand, NewDevice, NewEndUser
-from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import connect, migrate, transaction
-from rolltape.store.sqlite.store import SqliteStore
+from rolltape.store.operations import accounts
 from rolltape.web.app import build_app
 from rolltape.wire.account import CreateKey
 from rolltape.wire.device import BindDevice
 from rolltape.wire.ids import new_id
 from rolltape.wire.recording import CreateRecording, Recording, UploadComplete, UploadUrl, UploadUrlRequest
+from rolltape.wiring.databases import open_db, open_store
 from tests.s3_server import needs_weed, objects_under
 
 T = TypeVar("T")
@@ -165,11 +165,11 @@ class World:
 
     def event_types(self) -> list[str]:
         """The types of all events on recordings, oldest first."""
-        db = connect(self.app.config.data)
-        try:
-            return [row[0] for row in db.all("SELECT type FROM events WHERE type LIKE 'recording.%' ORDER BY n")]
-        finally:
-            db.conn.close()
+
+        async def look(db: Db) -> list[Row]:
+            return await db.all("SELECT type FROM events WHERE type LIKE 'recording.%' ORDER BY n")
+
+        return [row[0] for row in self.run(self.app.store._at.read(look))]  # type: ignore[attr-defined]
 
     def files(self) -> list[str]:
         """The names of all media files on the disk."""
@@ -196,15 +196,12 @@ def is_error(answer: httpx2.Response, status: int, code: Code) -> bool:
     )
 
 
-def _project(folder: Path, now: int) -> tuple[Tenant, Tenant]:
-    db = connect(folder)
-    migrate(db)
+async def _project(settings: Settings, now: int) -> tuple[Tenant, Tenant]:
     project_id = new_id("proj", now)
-    with transaction(db):
-        accounts.create_project(db, project_id, "p", now)
-    live = Tenant(accounts.tenant_n(db, project_id, "live"), project_id, "live")
-    test = Tenant(accounts.tenant_n(db, project_id, "test"), project_id, "test")
-    db.conn.close()
+    async with open_db(settings) as db, db.transaction():
+        await accounts.create_project(db, project_id, "p", now)
+        live = Tenant(await accounts.tenant_n(db, project_id, "live"), project_id, "live")
+        test = Tenant(await accounts.tenant_n(db, project_id, "test"), project_id, "test")
     return live, test
 
 
@@ -235,12 +232,13 @@ def open_world(
 ) -> Iterator[World]:
     """A world in `folder`, served on a free port of the loopback; its bytes in `folder` too, unless elsewhere."""
     clock = MovableClock()
-    live, test = _project(folder, clock.now_ms())
     loop = asyncio.new_event_loop()
     if blobs is None:
         blobs = FolderBlobs(folder / "media", max_bytes=max_bytes, reserve_bytes=reserve_bytes, clock=clock)
     settings = replace(Settings(), data=folder, max_upload_bytes=max_bytes)
-    app = Services(settings, clock, SqliteStore(folder), blobs, Vault(bytes(32), "0123456789abcdef"))
+    live, test = loop.run_until_complete(_project(settings, clock.now_ms()))
+    store = loop.run_until_complete(open_store(settings))
+    app = Services(settings, clock, store, blobs, Vault(bytes(32), "0123456789abcdef"))
     config = uvicorn.Config(build_app(app), port=0, loop="asyncio", ws="none", lifespan="off", log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(),), daemon=True)

@@ -86,7 +86,7 @@ def test_a_believed_token_is_refused_from_the_end_of_its_binding_on(
     async def story() -> None:
         key = admin_create_key(tmp_path / "data", "test", None, None, None)["key"]
         clock = ManualClock()
-        app = open_services(Settings(data=tmp_path / "data", key_rate=0, device_rate=0), clock)
+        app = await open_services(Settings(data=tmp_path / "data", key_rate=0, device_rate=0), clock)
         transport = httpx2.ASGITransport(build_app(app))
         async with httpx2.AsyncClient(transport=transport, base_url="http://server") as http:
             world = World(http, key, clock, lambda: Expiry().run_once(app, clock.now_ms()))

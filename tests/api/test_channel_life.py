@@ -8,13 +8,14 @@ import pytest
 
 from tests.api.channel_world import Ended, Live, offers, refused, sweep
 from tests.api.contract_world import BoundDevice, ContractWorld, open_contract
+from tests.api.web_world import STORES
 
 METERED = {"connection_type": ["4g"]}
 
 
-@pytest.fixture
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -108,6 +109,7 @@ def test_a_live_channel_counts_as_online_and_a_dead_one_does_not(
     live.hello(**METERED)
     for _ in range(10):
         pass_time(world, 59)
+        assert live.so_far() == []  # the look after the channel, which notes that it lives, is over
         assert world.notice_silence() == 0
         assert world.get(device.path)["online"] is True
     live.close()
@@ -234,31 +236,34 @@ def test_frames_over_the_rate_are_read_later_and_none_is_refused(tmp_path_factor
         live.close()
 
 
-def test_a_device_that_does_not_read_is_cut_off_and_holds_nobody_up(world: ContractWorld, device: BoundDevice) -> None:
-    live = Live(world, device.token, unread=1)
-    live.hello()
-    wordy = [{"id": "x" * 100, "status": "executed"}] * 1000
-    channels = world.web.web.channels
+def test_a_device_that_does_not_read_is_cut_off_and_holds_nobody_up(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with open_contract(tmp_path_factory.mktemp("web")) as world:
+        live = Live(world, world.device().token, unread=1)
+        live.hello()
+        wordy = [{"id": "x" * 100, "status": "executed"}] * 1000
+        channels = world.web.web.channels
 
-    async def stuck() -> bool:
-        taken = channels.frames["heartbeat"]
-        for _ in range(100):
-            await asyncio.sleep(0)
-        return any(each.is_stuck for each in channels._all) and channels.frames["heartbeat"] == taken
+        async def stuck() -> bool:
+            taken = channels.frames["heartbeat"]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            return any(each.is_stuck for each in channels._all) and channels.frames["heartbeat"] == taken
 
-    while not world.web.run(stuck()):  # until the sockets hold no more: each answer has a quarter of a megabyte
-        live.say(type="heartbeat", results=wordy)
-    other_device = world.device()
-    other = Live(world, other_device.token)
-    other.hello()
-    command = other_device.command()["id"]
-    assert other.answer("offer")["command"]["id"] == command
-    pass_time(world, 29)
-    assert len(channels) == 2
-    pass_time(world, 1)
-    other.close()
-    until_gone(world)
-    live.close()
+        while not world.web.run(stuck()):  # until the sockets hold no more: each answer has a quarter of a megabyte
+            live.say(type="heartbeat", results=wordy)
+        other_device = world.device()
+        other = Live(world, other_device.token)
+        other.hello()
+        command = other_device.command()["id"]
+        assert other.answer("offer")["command"]["id"] == command
+        pass_time(world, 29)
+        assert len(channels) == 2
+        pass_time(world, 1)
+        other.close()
+        until_gone(world)
+        live.close()
 
 
 # The end of the server

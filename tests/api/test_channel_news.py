@@ -1,16 +1,19 @@
 """Two routes at once: what happens to an offer elsewhere, and what a device resumes with."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from rolltape.store.postgres.trouble import unavailable
 from tests.api.channel_world import Frame, Live, offers, sweep
 from tests.api.contract_world import BoundDevice, ContractWorld, open_contract
+from tests.api.web_world import STORES
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -199,12 +202,23 @@ def test_a_heartbeat_over_http_offers_what_the_channel_has_offered(device: Bound
     assert device.read(command)["delivery"]["route"] == "channel"
 
 
+def refuse_writes(patch: pytest.MonkeyPatch) -> None:
+    """Whichever store it is, it can't write at the moment."""
+
+    async def wrong(*facts: Any, **named: Any) -> None:
+        raise unavailable(ConnectionResetError())
+
+    patch.setattr("rolltape.store.sqlite.writer.MAX_WAITING", 0)
+    patch.setattr("rolltape.store.postgres.lane.MAX_WAITING", 0)
+    patch.setattr("rolltape.store.postgres.connections.PgConnections.write", wrong)
+
+
 def test_a_write_that_the_store_refuses_is_an_error_and_the_offer_comes_later(
     world: ContractWorld, device: BoundDevice, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = offered(device, live)
     with monkeypatch.context() as full:
-        full.setattr("rolltape.store.sqlite.writer.MAX_WAITING", 0)
+        refuse_writes(full)
         said = live.ack(command)
         assert (said["type"], said["code"], said["in"], said["id"]) == ("error", "unavailable", "ack", command)
         said = live.report(command)
@@ -222,7 +236,7 @@ def test_a_hello_that_can_not_be_taken_at_the_moment_is_told_to_try_later(
 ) -> None:
     live = Live(world, device.token)
     with monkeypatch.context() as full:
-        full.setattr("rolltape.store.sqlite.writer.MAX_WAITING", 0)
+        refuse_writes(full)
         live.say(type="hello", v=1, replay_state_lost=True)
         said = live.next()
         assert (said["type"], said["code"], said["in"]) == ("error", "unavailable", "hello")

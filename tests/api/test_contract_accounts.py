@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from rolltape.codes import SCOPES, Code
+from rolltape.config import Settings
+from rolltape.wiring.databases import open_db
 from tests.api.contract_world import ContractWorld, open_contract
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 KEY_FIELDS = {"id", "project_id", "mode", "name", "scopes", "created_at", "last_used_at"}
 USER_FIELDS = {"id", "project_id", "external_id", "name", "email", "metadata", "created_at"}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -110,15 +112,24 @@ def test_a_key_tells_when_it_was_last_used(world: ContractWorld) -> None:
     assert world.clock.now_ms() > now
 
 
+async def everything_kept(settings: Settings) -> list[bytes]:
+    """What a thief of the database would have."""
+    if settings.database is None:
+        return [path.read_bytes() for path in settings.data.rglob("*") if path.is_file()]
+    async with open_db(settings) as db:
+        tables = await db.all("SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()")
+        rows = [row for (name,) in tables for row in await db.all(f"SELECT kept::text FROM {name} AS kept")]
+    return [str(row[0]).encode() for row in rows]
+
+
 def test_keys_rest_as_hashes_alone(world: ContractWorld) -> None:
     made = make_key(world)
     device = world.device()
     world.write_states()
     secrets = (made["key"].encode(), device.token.encode())
-    folder = world.web.app.config.data
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files
-    assert not any(secret in path.read_bytes() for path in files for secret in secrets)
+    kept = world.web.run(everything_kept(world.web.app.config))
+    assert kept
+    assert not any(secret in part for part in kept for secret in secrets)
 
 
 def test_an_end_user_is_made_read_listed_and_deleted(world: ContractWorld) -> None:

@@ -8,14 +8,14 @@ import pytest
 from rolltape.codes import Code
 from rolltape.wire.times import iso
 from tests.api.contract_world import BoundDevice, ContractWorld, claims, open_contract, seconds_between
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 DAY = 86_400
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

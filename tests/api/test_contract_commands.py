@@ -8,7 +8,7 @@ import pytest
 from rolltape.codes import Code
 from rolltape.wire.times import iso
 from tests.api.contract_world import BoundDevice, ContractWorld, claims, open_contract, seconds_between
-from tests.api.web_world import is_refused
+from tests.api.web_world import NODES, is_refused
 
 FIELDS = {
     "id", "device_id", "type", "status", "params", "grant_token", "result", "error", "expires_at", "delivered_at",
@@ -17,9 +17,9 @@ FIELDS = {
 START_DEFAULTS = {"max_duration_sec": 3600, "upload_immediately": True}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=NODES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -265,6 +265,7 @@ def test_an_offered_start_tells_until_when_it_may_still_run(device: BoundDevice)
 def test_delivery_tells_by_which_route_how_often_and_when_the_device_is_expected(device: BoundDevice) -> None:
     world, command = device.world, device.command(ttl_seconds=3600)["id"]
     device.heartbeat()
+    world.write_states()
     at = world.clock.now_ms()
     assert device.read(command)["delivery"] == {
         "route": "heartbeat", "offers": 1, "last_offered_at": iso(at), "next_contact_at": iso(at + 60_000),

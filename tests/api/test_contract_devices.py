@@ -9,7 +9,7 @@ import pytest
 from rolltape.codes import Code
 from rolltape.wire.times import iso
 from tests.api.contract_world import ContractWorld, open_contract
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 FIELDS = {
     "id", "project_id", "binding_generation", "serial_number", "model", "name", "firmware_version", "status",
@@ -20,9 +20,9 @@ FIELDS = {
 PUBLIC_KEY = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

@@ -8,14 +8,14 @@ from datetime import datetime
 import pytest
 
 from rolltape.codes import Code
-from tests.api.web_world import WebWorld, is_refused, open_web
+from tests.api.web_world import STORES, WebWorld, is_refused, open_web
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebWorld]:
-    with open_web(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebWorld]:
+    with open_web(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import connect, transaction
+from rolltape.store.operations import accounts
 from rolltape.wire.grant import authenticate
 from rolltape.wire.keys import HmacKey, Verifier, un_b64url, verifiers_from_jwks
 from rolltape.wire.times import parse
+from rolltape.wiring.databases import open_db
 from tests.api.contract_world import BoundDevice, ContractWorld, claims, header, open_contract
 
 
@@ -23,13 +23,11 @@ def rotate(world: ContractWorld) -> str:
     """A new grant key, as an operator makes one beside the server; its id."""
     world.pass_time(1)
     row = world.web.app.vault.new_signing_key(world.clock.now_ms())
-    db = connect(world.web.app.config.data)
-    with transaction(db):
-        accounts.insert_signing_key(db, row)
-    db.conn.close()
 
     async def take() -> None:
-        world.web.app.vault.load_signing_keys(world.web.app.store.signing_keys())
+        async with open_db(world.web.app.config) as db, db.transaction():
+            await accounts.insert_signing_key(db, row)
+        world.web.app.vault.load_signing_keys(await world.web.app.store.signing_keys())
 
     world.web.run(take())
     return row.kid

@@ -10,7 +10,7 @@ import pytest
 
 from rolltape.codes import Code
 from rolltape.wire.ids import new_id
-from tests.api.web_world import WebWorld, is_refused, open_web
+from tests.api.web_world import STORES, WebWorld, is_refused, open_web
 
 SOUND = b"OggS" + bytes(range(256)) * 8
 SHA = hashlib.sha256(SOUND).hexdigest()
@@ -18,9 +18,9 @@ BEGAN = "2027-01-01T12:00:00.000Z"
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebWorld]:
-    with open_web(tmp_path_factory.mktemp("web")) as opened:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebWorld]:
+    with open_web(tmp_path_factory.mktemp("web"), store=request.param) as opened:
         yield opened
 
 

@@ -13,12 +13,12 @@ from rolltape.delivery import relay
 from rolltape.wire.keys import b64url, un_b64url
 from tests.api.contract_world import ContractWorld, claims, open_contract
 from tests.api.relay_world import Relayed, relay_token, relayed
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

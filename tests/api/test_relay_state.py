@@ -13,15 +13,15 @@ from rolltape.wire.ids import new_id
 from rolltape.wire.keys import b64url
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.api.relay_world import Relayed, relay_token, relayed
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 BEGAN = "2027-01-01T11:00:00.000Z"
 AUDIO = b"OggS" + bytes(range(256)) * 8
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -145,7 +145,7 @@ def test_grant_keys_are_confirmed_by_a_signature_alone(world: ContractWorld, key
     plain = relayed(world)
 
     def held(of: Relayed) -> str:
-        return world.web.app.store.device_facts(1, of.device.id).held_kids
+        return world.web.run(world.web.app.store.device_facts(1, of.device.id)).held_kids
 
     before = held(plain)
     plain.heartbeat(grant_kids=[])

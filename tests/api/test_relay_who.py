@@ -8,13 +8,14 @@ import httpx2
 import pytest
 
 from rolltape.codes import Code
+from rolltape.store.database import Db, Row
 from rolltape.web.operation import Operation
 from rolltape.web.table import OPERATIONS
 from rolltape.wire.keys import b64url
 from rolltape.workers.housekeeping import Keys
 from tests.api.contract_world import BoundDevice, ContractWorld, open_contract
 from tests.api.relay_world import Relayed, relay_token, relayed
-from tests.api.web_world import body_of, is_refused, named, one_of_each
+from tests.api.web_world import STORES, body_of, is_refused, named, one_of_each
 
 RELAY = [op for op in OPERATIONS if op.relay]
 OTHERS = [op for op in OPERATIONS if not op.relay and not op.public and not op.signed]
@@ -22,9 +23,9 @@ EIGHT_DAYS = 8 * 86_400
 NONCE = b64url(bytes(16))
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -151,11 +152,11 @@ def test_the_last_use_of_a_token_is_noted(world: ContractWorld, plain: Relayed) 
     plain.commands()
     world.web.run(Keys().run_once(world.web.app, world.clock.now_ms()))
 
-    async def look() -> list[Any]:
-        reader = world.web.app.store._at.reader  # type: ignore[attr-defined]
-        return list(reader.all("SELECT last_used_at FROM relay_tokens WHERE end_user_id = ?", (plain.device.user,)))
+    async def look(db: Db) -> list[Row]:
+        return await db.all("SELECT last_used_at FROM relay_tokens WHERE end_user_id = ?", (plain.device.user,))
 
-    assert world.web.run(look()) == [(world.clock.now_ms(),)]
+    found = world.web.run(world.web.app.store._at.read(look))  # type: ignore[attr-defined]
+    assert found == [(world.clock.now_ms(),)]
 
 
 def test_a_token_has_256_bits_and_is_new_each_time(world: ContractWorld, plain: Relayed) -> None:

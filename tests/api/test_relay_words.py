@@ -7,12 +7,12 @@ import pytest
 from rolltape.codes import Code
 from tests.api.contract_world import ContractWorld, open_contract
 from tests.api.relay_world import Relayed, evidence_of, relayed
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

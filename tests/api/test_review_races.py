@@ -11,12 +11,12 @@ from rolltape.service import bindings
 from rolltape.service.auth import authenticate
 from rolltape.wire.times import iso, parse
 from tests.api.contract_world import BoundDevice, ContractWorld, open_contract
-from tests.api.web_world import is_refused
+from tests.api.web_world import STORES, is_refused
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 
@@ -70,7 +70,7 @@ def test_a_poll_that_waits_signs_with_the_keys_that_the_device_holds_by_then(
 
 async def _held_kids(world: ContractWorld, device: BoundDevice) -> str:
     key = await authenticate(world.web.app, world.web.key, world.clock.now_ms())
-    facts = world.web.app.store.device_facts(key.tenant.n, device.id)
+    facts = await world.web.app.store.device_facts(key.tenant.n, device.id)
     return facts.held_kids.strip('[]"')
 
 

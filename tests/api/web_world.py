@@ -4,10 +4,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -22,9 +23,8 @@ from rolltape.service.context import Services
 from rolltape.service.vault import Vault
 from rolltape.service.wakeups import Wakeups
 from rolltape.store.folder_blobs import FolderBlobs
-from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import connect, migrate, transaction
-from rolltape.store.sqlite.store import SqliteStore
+from rolltape.store.operations import accounts
+from rolltape.store.postgres.bus import PgBus
 from rolltape.testing.openapi_check import Document
 from rolltape.web.app import WebApp, build_app
 from rolltape.web.operation import Operation
@@ -32,8 +32,31 @@ from rolltape.web.socket import ChannelProtocol
 from rolltape.wire.account import CreateKey
 from rolltape.wire.channel import FRAME_LIMIT
 from rolltape.wire.ids import new_id
+from rolltape.wiring.build import close_services
+from rolltape.wiring.databases import open_bus, open_db, open_store
+from tests.postgres import url_of
 
 T = TypeVar("T")
+
+
+Kind = Literal["sqlite", "postgres", "two nodes"]
+STORES: tuple[Kind, ...] = ("sqlite", "postgres")
+"""What the tests of the contract run on: a file, and a real PostgreSQL."""
+NODES: tuple[Kind, ...] = ("sqlite", "two nodes")
+"""The same where all that counts is in the database: then each request goes to another node than the one before."""
+
+
+@dataclass
+class Node:
+    """One server."""
+
+    app: Services
+    web: WebApp
+    server: uvicorn.Server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
 
 @dataclass
@@ -46,11 +69,16 @@ class WebWorld:
     base_url: str
     http: httpx2.Client
     document: Document
+    nodes: list[Node]
     seen: set[tuple[str, int]] = field(default_factory=set)
     key: str = ""
     reader: str = ""
+    _turn: Iterator[Node] = field(init=False)
     other_mode: str = ""
     other_project: str = ""
+
+    def __post_init__(self) -> None:
+        self._turn = cycle(self.nodes)
 
     def run(self, step: Coroutine[Any, Any, T]) -> T:
         """The step's answer, from the server's own loop."""
@@ -62,11 +90,19 @@ class WebWorld:
         credential = self.key if credential is None else credential
         if credential:
             headers["Authorization"] = f"Bearer {credential}"
-        answer = self.http.request(method, self.base_url + path, headers=headers, **parts)
+        node = next(self._turn)
+        answer = self.http.request(method, node.url + path, headers=headers, **parts)
+        self._pass_news(node)
         shown = answer.request.url.raw_path.decode("ascii")
         self.document.check(method, shown, answer.status_code, dict(answer.headers), answer.content)
         self.seen.add((self.document.operation_id(method, shown) or "", answer.status_code))
         return answer
+
+    def _pass_news(self, node: Node) -> None:
+        """Comes back once the other nodes have heard of all that this one had to tell."""
+        others = [other for other in self.nodes if other is not node]
+        if others:
+            self.run(_heard_by(others, node))
 
     def made(self, path: str, **body: Any) -> dict[str, Any]:
         """The object that a POST makes."""
@@ -85,6 +121,15 @@ class WebWorld:
         """The token after its binding is over."""
         assert self.call("POST", f"/v1/devices/{device_id}/unbind", json={"force": True}).status_code == 200
         return token
+
+
+async def _heard_by(others: list[Node], node: Node) -> None:
+    mark = new_id("req", 0)
+    signals = [other.app.wakeups.signal(mark) for other in others]
+    with ExitStack() as stack:
+        heard = [stack.enter_context(signal) for signal in signals]
+        node.app.wakeups.tell_others(mark)
+        await asyncio.gather(*(asyncio.wait_for(each.wait(), 20) for each in heard))
 
 
 def is_refused(answer: httpx2.Response, status: int, code: Code, param: str | None = None) -> bool:
@@ -148,33 +193,60 @@ def raw(world: WebWorld, request: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(status.split(" ")[1]), headers, body
 
 
-def _project(folder: Path, vault: Vault, now: int) -> tuple[Tenant, Tenant, Tenant]:
-    db = connect(folder)
-    migrate(db)
+async def _project(settings: Settings, vault: Vault, now: int) -> tuple[Tenant, Tenant, Tenant]:
     ids = [new_id("proj", now), new_id("proj", now)]
-    with transaction(db):
-        for id_ in ids:
-            accounts.create_project(db, id_, "p", now)
-        accounts.insert_signing_key(db, vault.new_signing_key(now))
     kinds: list[tuple[str, Mode]] = [(ids[0], "test"), (ids[0], "live"), (ids[1], "test")]
-    with transaction(db):
-        tenants = [Tenant(accounts.tenant_n(db, id_, mode), id_, mode) for id_, mode in kinds]
-    vault.load_signing_keys(accounts.signing_keys(db))
-    db.conn.close()
+    async with open_db(settings) as db, db.transaction():
+        for id_ in ids:
+            await accounts.create_project(db, id_, "p", now)
+        await accounts.insert_signing_key(db, vault.new_signing_key(now))
+        tenants = [Tenant(await accounts.tenant_n(db, id_, mode), id_, mode) for id_, mode in kinds]
+        vault.load_signing_keys(await accounts.signing_keys(db))
     return tenants[0], tenants[1], tenants[2]
 
 
 @contextmanager
-def open_web(folder: Path, *, clock: Clock | None = None, **settings: Any) -> Iterator[WebWorld]:
+def open_web(
+    folder: Path, *, clock: Clock | None = None, store: Kind = "sqlite", **settings: Any
+) -> Iterator[WebWorld]:
     """A server in `folder` on a free port of the loopback, by `clock`. Its rate limits are off unless given."""
     clock = SystemClock() if clock is None else clock
-    vault, loop = Vault(bytes(32), "0123456789abcdef"), asyncio.new_event_loop()
-    tenants = _project(folder, vault, clock.now_ms())
-    chosen: dict[str, Any] = {"data": folder, "key_rate": 0, "device_rate": 0, **settings}
-    blobs = FolderBlobs(folder / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)
+    loop = asyncio.new_event_loop()
+    vault = Vault(bytes(32), "0123456789abcdef")
+    chosen = replace(Settings(), **{"data": folder, "key_rate": 0, "device_rate": 0, **settings})
+    if store != "sqlite":
+        chosen = replace(chosen, database=loop.run_until_complete(url_of(folder)), pool_size=4)
+    tenants = loop.run_until_complete(_project(chosen, vault, clock.now_ms()))
+    nodes = [loop.run_until_complete(_node(chosen, clock, vault)) for _ in range(2 if store == "two nodes" else 1)]
+    thread = threading.Thread(target=loop.run_until_complete, args=(_serve(nodes),), daemon=True)
+    thread.start()
+    while not all(node.server.started for node in nodes):
+        threading.Event().wait(0.005)
+    try:
+        with httpx2.Client(timeout=30) as http:
+            document = Document(http.get(nodes[0].url + "/openapi.json").json())
+            world = WebWorld(nodes[0].app, nodes[0].web, loop, nodes[0].url, http, document, nodes)
+            _add_keys(world, tenants)
+            yield world
+    finally:
+        for node in nodes:
+            node.server.should_exit = True
+        thread.join(20)
+        for node in nodes:
+            loop.run_until_complete(close_services(node.app))
+        loop.close()
+
+
+async def _serve(nodes: list[Node]) -> None:
+    await asyncio.gather(*(node.server.serve() for node in nodes))
+
+
+async def _node(settings: Settings, clock: Clock, vault: Vault) -> Node:
+    blobs = FolderBlobs(settings.data / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)
     wakeups = Wakeups()
-    store = SqliteStore(folder, on_moved=wakeups.changed)
-    app = Services(replace(Settings(), **chosen), clock, store, blobs, vault, wakeups)
+    store = await open_store(settings, on_moved=wakeups.changed)
+    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    app = Services(settings, clock, store, blobs, vault, wakeups)
     web = build_app(app)
     config = uvicorn.Config(
         web,
@@ -189,24 +261,9 @@ def open_web(folder: Path, *, clock: Clock | None = None, **settings: Any) -> It
         log_level="error",
         server_header=False,
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(),), daemon=True)
-    thread.start()
-    while not server.started:
-        threading.Event().wait(0.005)
-    base_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        with httpx2.Client(timeout=30) as http:
-            document = Document(http.get(base_url + "/openapi.json").json())
-            world = WebWorld(app, web, loop, base_url, http, document)
-            _add_keys(world, tenants)
-            yield world
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        loop.run_until_complete(blobs.close())
-        loop.run_until_complete(app.store.close())
-        loop.close()
+    if isinstance(wakeups.bus, PgBus):
+        await wakeups.bus.listening.wait()
+    return Node(app, web, uvicorn.Server(config))
 
 
 def _add_keys(world: WebWorld, tenants: tuple[Tenant, Tenant, Tenant]) -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FIELDS = {"bench", "store", "callers", "ours_per_s", "peer", "peer_per_s", "ratio", "p50_ms", "p99_ms"}
 
 
-@pytest.mark.parametrize(("part", "rows"), [("create", 3), ("heartbeat", 2), ("list", 2), ("channel", 1)])
+@pytest.mark.parametrize(("part", "rows"), [("create", 6), ("heartbeat", 4), ("list", 2), ("channel", 1)])
 def test_a_quick_run_of_each_comparison_ends_and_writes_its_rows(part: str, rows: int, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     done = subprocess.run(

@@ -6,6 +6,7 @@ import pytest
 
 from rolltape.testing.delivery_suite import DeliverySuite
 from tests.api.contract_world import ContractWorld, open_contract
+from tests.api.web_world import NODES
 from tests.conformance.delivery_rigs import (
     ChannelRig,
     FlakyChannelRig,
@@ -19,9 +20,9 @@ from tests.conformance.delivery_rigs import (
 from tests.conformance.relay_rigs import RelayRig, RelayStreamRig
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
-    with open_contract(tmp_path_factory.mktemp("web")) as world:
+@pytest.fixture(scope="module", params=NODES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractWorld]:
+    with open_contract(tmp_path_factory.mktemp("web"), store=request.param) as world:
         yield world
 
 

@@ -9,9 +9,10 @@ from _pytest.outcomes import Failed
 
 from rolltape.codes import Problem
 from rolltape.domain import lifecycle
-from rolltape.store.sqlite import bindings, expiry, moves, writer
-from rolltape.store.sqlite.connections import Connections
-from rolltape.store.sqlite.database import queries
+from rolltape.store.database import drive, queries
+from rolltape.store.operations import bindings, expiry, moves
+from rolltape.store.sqlite import writer
+from rolltape.store.sqlite.connections import SqliteConnections
 from tests.conformance.test_sqlite_store import SqliteSuite as Suite
 
 Patch = pytest.MonkeyPatch
@@ -21,10 +22,10 @@ NOTICED = (AssertionError, Failed, Problem)
 def _event_after_the_commit(patch: Patch) -> None:
     """The change is committed by itself, and its event in a transaction of its own."""
 
-    def wrong(db: Any, *facts: Any, **named: Any) -> None:
+    async def wrong(db: Any, *facts: Any, **named: Any) -> None:
         db.conn.execute("COMMIT")
         db.conn.execute("BEGIN IMMEDIATE")
-        append(db, *facts, **named)
+        await append(db, *facts, **named)
 
     append = moves.append_event
     patch.setattr(moves, "append_event", wrong)
@@ -35,7 +36,7 @@ def _half_a_batch_is_kept(patch: Patch) -> None:
 
     def wrong(db: Any, job: Any) -> Any:
         try:
-            return job, job.op(db, *job.args), None
+            return job, drive(job.op(db, *job.args)), None
         except Exception as error:
             return job, None, error
 
@@ -52,19 +53,19 @@ def _one_spoils_all(patch: Patch) -> None:
 
 
 def _nothing_settles(patch: Patch) -> None:
-    async def wrong(self: Connections, now: int) -> None:
+    async def wrong(self: SqliteConnections, now: int) -> None:
         """Expires nothing."""
 
-    patch.setattr(Connections, "settle", wrong)
+    patch.setattr(SqliteConnections, "settle", wrong)
 
 
 def _a_binding_ends_amid_expiry(patch: Patch) -> None:
     """A reset that expires cancels commands that the same batch is still going to expire."""
 
-    def wrong(db: Any, row: Any, now: int) -> None:
-        expire(db, row, now)
+    async def wrong(db: Any, row: Any, now: int) -> None:
+        await expire(db, row, now)
         if lifecycle.ends_binding_on_expiry(row.type, row.status):
-            bindings.end_generation(db, row.device_id, row.generation, now)
+            await bindings.end_generation(db, row.device_id, row.generation, now)
 
     expire = expiry._expire
     patch.setattr(expiry, "_expire", wrong)

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import Db, connect, migrate, transaction
+from rolltape.store.database import Db
+from rolltape.store.operations import accounts
+from rolltape.store.sqlite.database import connect, migrate
 from rolltape.store.sqlite.store import SqliteStore
 from rolltape.testing.store_suite import House, Ready, StoreSuite
 from rolltape.testing.store_suite.house import NOW
@@ -14,20 +15,22 @@ from rolltape.testing.store_suite.house import NOW
 PROJECTS = ("proj_mine", "proj_other")
 
 
-def _tenants(db: Db) -> list[int]:
-    migrate(db)
-    with transaction(db):
-        if not accounts.projects(db):
+async def tenants(db: Db) -> tuple[int, int]:
+    """The two tenants of the suite, made the first time."""
+    async with db.transaction():
+        if not await accounts.projects(db):
             for id_ in PROJECTS:
-                accounts.create_project(db, id_, id_, NOW)
-    return [accounts.tenant_n(db, id_, "test") for id_ in PROJECTS]
+                await accounts.create_project(db, id_, id_, NOW)
+    mine, other = [await accounts.tenant_n(db, id_, "test") for id_ in PROJECTS]
+    return mine, other
 
 
 @asynccontextmanager
 async def _open(folder: Path) -> AsyncIterator[Ready]:
     db = connect(folder)
     try:
-        mine, other = _tenants(db)
+        migrate(db)
+        mine, other = await tenants(db)
     finally:
         db.conn.close()
     moved: list[str] = []
@@ -53,13 +56,13 @@ class SqliteSuite(StoreSuite):
                 device = await at.unbound()
                 await at.bind(device, token=bytes(32))
                 await at.store.add_token(at.tenant_n, device, 1, b"1" * 32, NOW)
-                await at.store.use_token(at.token(b"1" * 32), NOW)
+                await at.store.use_token(await at.token(b"1" * 32), NOW)
                 for _ in range(3):
-                    await at.store.note_token_reuse(at.token(bytes(32)), NOW)
+                    await at.store.note_token_reuse(await at.token(bytes(32)), NOW)
 
         asyncio.run(run())
         db = connect(tmp_path, readonly=True)
-        assert db.one("SELECT count(*) FROM events WHERE type = 'device.token_reused'") == (1,)
+        assert db.first("SELECT count(*) FROM events WHERE type = 'device.token_reused'") == (1,)
         db.conn.close()
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rolltape.config import Settings
 from rolltape.delivery.relay_stream import BEGIN, KEEP_ALIVE_SECONDS
 from rolltape.store.inputs import TOKEN_STORY_MS
-from rolltape.store.sqlite.relays import MAX_CLAIMS
+from rolltape.store.operations.relays import MAX_CLAIMS
 from rolltape.testing import vector_world as world
 from rolltape.testing.grant_vectors import token
 from rolltape.web.table import OPERATIONS

@@ -75,7 +75,7 @@ async def _read(backend: Backend, how: str, device: str, pending: str, delivered
 
 async def _with(data: Path, clock: ManualClock, key: str, use: Callable[[Backend], Any]) -> Any:
     """A server in this process over the data folder, without its timer, for the length of one use."""
-    app: Services = open_services(Settings(data=data, key_rate=0, device_rate=0), clock)
+    app: Services = await open_services(Settings(data=data, key_rate=0, device_rate=0), clock)
     transport = httpx2.ASGITransport(app=build_app(app))
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -107,7 +107,7 @@ def _an_hour_later(data: Path) -> None:
     try:
         with transaction(db):
             past = SystemClock().now_ms() // 1000 * 1000 - HOUR_MS
-            db.run("UPDATE commands SET expires_at = ?", (past,))
+            db.conn.execute("UPDATE commands SET expires_at = ?", (past,))
     finally:
         db.conn.close()
 
@@ -128,8 +128,8 @@ def test_a_server_that_was_down_for_an_hour_has_expired_all_before_it_answers(tm
     _an_hour_later(data)
     with running_server(data):
         db = connect(data, readonly=True)
-        assert db.all("SELECT DISTINCT status FROM commands") == [("expired",)]
-        told = db.all("SELECT command_id, previous_status FROM events WHERE type = 'command.expired' ORDER BY n")
+        assert db.rows("SELECT DISTINCT status FROM commands") == [("expired",)]
+        told = db.rows("SELECT command_id, previous_status FROM events WHERE type = 'command.expired' ORDER BY n")
         db.conn.close()
     assert told == [(made[1], "pending"), (made[2], "delivered")]
 
@@ -149,9 +149,9 @@ async def _expired_on_disk(data: Path, ids: tuple[str, ...]) -> tuple[int, int]:
     deadline = clock.monotonic() + 10
     try:
         while True:
-            told = db.all("SELECT command_id, created_at FROM events WHERE type = 'command.expired'")
+            told = db.rows("SELECT command_id, created_at FROM events WHERE type = 'command.expired'")
             if {id_ for id_, _ in told} == set(ids):
-                due = db.one("SELECT min(expires_at) FROM commands")
+                due = db.first("SELECT min(expires_at) FROM commands")
                 assert due is not None
                 return due[0], max(at for _, at in told)
             assert clock.monotonic() < deadline, "nothing expired"

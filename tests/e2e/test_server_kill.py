@@ -169,14 +169,14 @@ def _a_key_still_means_its_command(caller: Caller, ledger: Ledger) -> None:
 def _database_holds_each_once(data: Path, ledger: Ledger) -> None:
     db = connect(data)
     try:
-        assert db.one("PRAGMA integrity_check") == ("ok",)
+        assert db.first("PRAGMA integrity_check") == ("ok",)
         kept = {
-            (device, key): id_ for device, key, id_ in db.all("SELECT device_id, idempotency_key, id FROM commands")
+            (device, key): id_ for device, key, id_ in db.rows("SELECT device_id, idempotency_key, id FROM commands")
         }
         assert kept == ledger.heard
-        assert db.one("SELECT count(*) FROM commands") == (CREATES,)
-        assert db.one("SELECT count(*) FROM (SELECT DISTINCT device_id, seq FROM commands)") == (CREATES,)
-        told = db.all("SELECT command_id FROM events WHERE type = 'command.created'")
+        assert db.first("SELECT count(*) FROM commands") == (CREATES,)
+        assert db.first("SELECT count(*) FROM (SELECT DISTINCT device_id, seq FROM commands)") == (CREATES,)
+        told = db.rows("SELECT command_id FROM events WHERE type = 'command.created'")
         assert sorted(id_ for (id_,) in told) == sorted(ledger.heard.values())
     finally:
         db.conn.close()

@@ -7,10 +7,10 @@ from typing import Any, cast
 import pytest
 
 from rolltape.domain import lifecycle
+from rolltape.store.database import queries
 from rolltape.store.inputs import Reported
-from rolltape.store.sqlite import expiry, moves, reports
-from rolltape.store.sqlite.connections import Connections
-from rolltape.store.sqlite.database import queries
+from rolltape.store.operations import expiry, moves, reports
+from rolltape.store.sqlite.connections import SqliteConnections
 from tests.model.stories import Story
 
 Patch = pytest.MonkeyPatch
@@ -62,27 +62,37 @@ def moved(**wrong: Any) -> Callable[[Any], Any]:
     return lambda move: lambda db, row, how, now, **changes: move(db, row, how, now, **{**changes, **wrong})
 
 
+async def nothing(*facts: Any, **named: Any) -> None:
+    """An operation that does nothing, and finds nothing."""
+
+
+async def nothing_closed(*facts: Any, **named: Any) -> tuple[str, ...]:
+    """An operation that closes nothing."""
+    return ()
+
+
 def offer_delivers(offer: Any) -> Any:
-    def wrong(db: Any, row: Any, route: Any, now: int) -> Any:
-        return moves.move(db, offer(db, row, route, now), lifecycle.ACKNOWLEDGE, now, delivered_at=now)
+    async def wrong(db: Any, row: Any, route: Any, now: int) -> Any:
+        return await moves.move(db, await offer(db, row, route, now), lifecycle.ACKNOWLEDGE, now, delivered_at=now)
 
     return wrong
 
 
 def dropped_when_closed(report: Any) -> Any:
-    def wrong(db: Any, tenant_n: Any, device_id: Any, command_id: Any, generation: Any, incoming: Any, now: int) -> Any:
-        expiry.settle(db, now)
-        row = reports.mine(db, tenant_n, device_id, command_id, generation)
+    async def wrong(db: Any, tenant_n: Any, device_id: Any, command_id: Any, generation: Any, *rest: Any) -> Any:
+        incoming, now = rest
+        await expiry.settle(db, now)
+        row = await reports.mine(db, tenant_n, device_id, command_id, generation)
         if row.status in ("expired", "cancelled"):
             return Reported(row, "accepted")
-        return report(db, tenant_n, device_id, command_id, generation, incoming, now)
+        return await report(db, tenant_n, device_id, command_id, generation, incoming, now)
 
     return wrong
 
 
 def without_events(*lost: str) -> Callable[[Any], Any]:
     def made(append: Any) -> Any:
-        return lambda db, type_, data, **facts: None if type_ in lost else append(db, type_, data, **facts)
+        return lambda db, type_, data, **facts: nothing() if type_ in lost else append(db, type_, data, **facts)
 
     return made
 
@@ -92,10 +102,10 @@ def without_previous(append: Any) -> Any:
 
 
 def twice(append: Any) -> Any:
-    def wrong(db: Any, type_: str, data: Any, **facts: Any) -> None:
-        append(db, type_, data, **facts)
+    async def wrong(db: Any, type_: str, data: Any, **facts: Any) -> None:
+        await append(db, type_, data, **facts)
         if type_ == "command.executed":
-            append(db, type_, data, **facts)
+            await append(db, type_, data, **facts)
 
     return wrong
 
@@ -105,22 +115,19 @@ def judge(**instead: str) -> Callable[[Any], Any]:
 
 
 def nothing_is_due(patch: Patch) -> None:
-    patch.setattr(expiry, "any_due", lambda db, now: False)
+    patch.setattr(expiry, "any_due", nothing)
 
 
 def unseen(module: Any) -> Callable[[Patch], None]:
     """The operations of one module don't look whether something is due, nor does anybody before them."""
 
     class Blind:
-        settle = staticmethod(lambda db, now: None)
+        settle = staticmethod(nothing)
         expire_batch = staticmethod(expiry.expire_batch)
-
-    async def look_away(self: Connections, now: int) -> None:
-        return None
 
     def plant(patch: Patch) -> None:
         patch.setattr(module, "expiry", Blind)
-        patch.setattr(Connections, "settle", look_away)
+        patch.setattr(SqliteConnections, "settle", nothing)
 
     return plant
 
@@ -152,9 +159,20 @@ def whole_grants(right: Any) -> Any:
     return Generous()
 
 
+def whatever_was_asked(replayed: Any) -> Any:
+    """A look for an idempotency key that takes every request for the one that came before."""
+
+    async def wrong(db: Any, new: Any, generation: int, now: int) -> Any:
+        query = "SELECT request_hash FROM commands WHERE idempotency_key = ?"
+        before = await db.one(query, (new.idempotency_key,))
+        return before and await replayed(db, replace(new, request_hash=before[0]), generation, now)
+
+    return wrong
+
+
 def reset_ends_any_binding(end: Any) -> Any:
-    def wrong(db: Any, device_id: str, generation: int, now: int) -> Any:
-        present = db.one("SELECT generation FROM device_bindings WHERE device_id = ?", (device_id,))[0]
-        return end(db, device_id, present, now)
+    async def wrong(db: Any, device_id: str, generation: int, now: int) -> Any:
+        (present,) = await db.one("SELECT generation FROM device_bindings WHERE device_id = ?", (device_id,))
+        return await end(db, device_id, present, now)
 
     return wrong

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from rolltape.delivery import relay
 from rolltape.domain import lifecycle, views
-from rolltape.store.sqlite import bindings, commands, events, expiry, offers, reports
+from rolltape.store.operations import bindings, commands, events, expiry, offers, reports
 from tests.model import planting, stories
 from tests.model.planting import Plant
 
@@ -173,33 +173,13 @@ PLANTS = (
     Plant(
         6,
         "a key that came before makes another command",
-        planting.function(commands, "_replayed", lambda right: lambda *facts: None),
+        planting.function(commands, "_replayed", lambda right: planting.nothing),
         stories.same_key_twice,
     ),
     Plant(
         6,
         "another request with a used key is taken for the same",
-        planting.function(
-            commands,
-            "_replayed",
-            lambda right: (
-                lambda db, new, g, now: (
-                    right(
-                        db,
-                        replace(
-                            new,
-                            request_hash=db.one(
-                                "SELECT request_hash FROM commands WHERE idempotency_key = ?", (new.idempotency_key,)
-                            )[0],
-                        ),
-                        g,
-                        now,
-                    )
-                    if db.one("SELECT 1 FROM commands WHERE idempotency_key = ?", (new.idempotency_key,))
-                    else None
-                )
-            ),
-        ),
+        planting.function(commands, "_replayed", planting.whatever_was_asked),
         stories.same_key_twice,
     ),
     Plant(
@@ -223,7 +203,7 @@ PLANTS = (
     Plant(
         7,
         "an unbind leaves commands open",
-        planting.function(bindings, "close_open", lambda right: lambda *facts, **named: ()),
+        planting.function(bindings, "close_open", lambda right: planting.nothing_closed),
         stories.report_by_an_old_token,
     ),
     Plant(

@@ -1,7 +1,7 @@
 """Bugs in the rules of offers, acknowledgements and reports (1 to 3)."""
 
 from rolltape.domain import lifecycle
-from rolltape.store.sqlite import events, offers, reports
+from rolltape.store.operations import events, offers, reports
 from tests.model import planting, stories
 from tests.model.planting import Plant
 
@@ -185,7 +185,7 @@ PLANTS = (
     Plant(
         3,
         "what a relay said wrongly goes on",
-        planting.function(reports, "_take_back", lambda right: lambda *facts: None),
+        planting.function(reports, "_take_back", lambda right: planting.nothing),
         stories.relay_was_wrong_that_it_records,
     ),
 )

@@ -33,7 +33,7 @@ class World:
         self.users = [self.made("/v1/end-users", external_id=f"user-{n}")["id"] for n in range(2)]
 
     async def _open(self, folder: Path) -> Any:
-        return open_services(Settings(data=folder, key_rate=0, device_rate=0), self.clock)
+        return await open_services(Settings(data=folder, key_rate=0, device_rate=0), self.clock)
 
     def call(self, method: str, path: str, credential: str | None = None, body: Any = None) -> tuple[int, Any]:
         """Status code and decoded body; as the backend unless a credential is given."""
@@ -64,7 +64,7 @@ class World:
             "SELECT n, type, command_id, previous_status FROM events WHERE device_id = ? AND n > ? "
             "AND (type LIKE 'command.%' OR type IN ('device.bound', 'device.unbound')) ORDER BY n"
         )
-        return self._log.all(sql, (device_id, n))
+        return self._log.rows(sql, (device_id, n))
 
     def __enter__(self) -> "World":
         return self

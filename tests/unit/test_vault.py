@@ -100,7 +100,7 @@ def test_a_master_key_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def _open_and_close(folder: Path) -> str:
     async def run() -> str:
-        app = open_services(Settings(data=folder), ManualClock())
+        app = await open_services(Settings(data=folder), ManualClock())
         iss = app.vault.iss
         await close_services(app)
         return iss

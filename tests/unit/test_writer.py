@@ -2,27 +2,29 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from rolltape.codes import Code, Problem
-from rolltape.store.sqlite.database import Db, connect
+from rolltape.store.database import Db, drive
+from rolltape.store.sqlite.database import connect
 from rolltape.store.sqlite.writer import MAX_WAITING, Writer
 
 
 def _prepared(folder: Path) -> None:
     db = connect(folder)
-    db.run("CREATE TABLE notes (n INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)")
+    db.conn.execute("CREATE TABLE notes (n INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)")
     db.conn.close()
 
 
 def _notes(folder: Path) -> list[str]:
     db = connect(folder, readonly=True)
-    found = [text for (text,) in db.all("SELECT text FROM notes ORDER BY n")]
+    found = [text for (text,) in db.rows("SELECT text FROM notes ORDER BY n")]
     db.conn.close()
     return found
 
@@ -36,26 +38,26 @@ def _on_a_writer(folder: Path, use: Callable[[Writer], Awaitable[None]]) -> None
         writer.close()
 
 
-def note(db: Db, text: str) -> str:
+async def note(db: Db, text: str) -> str:
     """Writes one."""
-    db.run("INSERT INTO notes (text) VALUES (?)", (text,))
+    await db.run("INSERT INTO notes (text) VALUES (?)", (text,))
     return text
 
 
-def refuse(db: Db, text: str) -> str:
+async def refuse(db: Db, text: str) -> str:
     """Refuses before it has written."""
     raise Problem(Code.NOT_FOUND, text)
 
 
-def note_and_refuse(db: Db, text: str) -> str:
+async def note_and_refuse(db: Db, text: str) -> str:
     """Refuses after it has written."""
-    note(db, text)
+    await note(db, text)
     raise Problem(Code.NOT_FOUND, text)
 
 
-def note_and_break(db: Db, text: str) -> str:
+async def note_and_break(db: Db, text: str) -> str:
     """Breaks after it has written."""
-    note(db, text)
+    await note(db, text)
     raise ZeroDivisionError
 
 
@@ -64,7 +66,7 @@ async def _held(writer: Writer) -> AsyncIterator[threading.Event]:
     """Keeps the writer busy until the event is set, so that what comes meanwhile goes into one batch."""
     started, go = threading.Event(), threading.Event()
 
-    def hold(db: Db) -> None:
+    async def hold(db: Db) -> None:
         started.set()
         assert go.wait(10)
 
@@ -87,7 +89,7 @@ def test_an_answer_comes_after_the_commit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [refuse, note_and_refuse, note_and_break])
 def test_an_operation_that_fails_neither_spoils_nor_half_does_another(
-    tmp_path: Path, bad: Callable[[Db, str], str]
+    tmp_path: Path, bad: Callable[[Db, str], Coroutine[Any, Any, str]]
 ) -> None:
     async def use(writer: Writer) -> None:
         async with _held(writer) as together:
@@ -113,11 +115,11 @@ def test_a_statement_that_the_database_refuses_is_unavailable_to_its_caller_alon
 
 
 def test_a_full_disk_is_unavailable_and_leaves_nothing_and_room_heals_it(tmp_path: Path) -> None:
-    def fill(db: Db, pages: int) -> None:
-        db.conn.execute(f"PRAGMA max_page_count={pages}").fetchall()
+    async def fill(db: Db, pages: int) -> None:
+        await db.run(f"PRAGMA max_page_count={pages}")
 
-    def long_note(db: Db, text: str) -> str:
-        return note(db, text * 20_000)
+    async def long_note(db: Db, text: str) -> str:
+        return await note(db, text * 20_000)
 
     async def use(writer: Writer) -> None:
         await writer.run(note, "before")
@@ -146,7 +148,7 @@ def test_too_many_waiting_are_refused_at_once_and_those_that_wait_are_done(tmp_p
     _on_a_writer(tmp_path, use)
 
 
-def _nothing(db: Db) -> None:
+async def _nothing(db: Db) -> None:
     """Does nothing."""
 
 
@@ -208,5 +210,5 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     _prepared(tmp_path)
     db = connect(tmp_path, readonly=True)
     with pytest.raises(apsw.ReadOnlyError):
-        note(db, "a")
+        drive(note(db, "a"))
     db.conn.close()

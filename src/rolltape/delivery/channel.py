@@ -62,6 +62,7 @@ class Channel:
         "_pings",
         "_pushing",
         "_stuck_since",
+        "_to_note",
         "_token_hash",
         "closed",
         "greeted",
@@ -84,6 +85,7 @@ class Channel:
         self._lock = asyncio.Lock()
         self._again = False
         self._pushing = False
+        self._to_note = False
 
     # What the device says
 
@@ -121,7 +123,7 @@ class Channel:
 
     async def _beat(self, body: Heartbeat) -> HeartbeatAnswer:
         app = self._channels.app
-        self.who = device_of_token(app, self._token_hash)  # its facts may have changed since
+        self.who = await device_of_token(app, self._token_hash)  # its facts may have changed since
         answer = await heartbeats.heartbeat(
             app, self.who, self.who.device_id, body, now=app.clock.now_ms(), route="channel"
         )
@@ -207,10 +209,14 @@ class Channel:
 
     async def _push(self) -> None:
         try:
-            while self._again and not self.closed:
-                async with self._lock:
+            async with self._lock:  # until there is no more news: what the device says next is answered after it
+                while self._again and not self.closed:
                     self._again = False
-                    await self._look()
+                    if self._to_note:
+                        self._to_note = False
+                        await self._note()
+                    if not self.closed:
+                        await self._look()
         except Problem:
             self._again = True  # the store can't at the moment; the sweep looks again
         finally:
@@ -218,14 +224,12 @@ class Channel:
 
     async def _look(self) -> None:
         app, who = self._channels.app, self.who
-        device = self._device()
+        device = await self._device()
         if device is None:
             await self.end(Close.REVOKED, "the binding is over")
             return
-        if ids := self._ledger.ids():
-            for id_, status in self._ledger.settle(app.store.statuses(who.device_id, who.generation, ids)):
-                await self.say(wire.Revoked(id=id_, status=status))
-        if not app.store.anything_pending(who.device_id):
+        await self._revoke()
+        if not await app.store.anything_pending(who.device_id):
             return
         room = self._ledger.room(app.clock.monotonic())
         if room > 0:
@@ -248,16 +252,28 @@ class Channel:
             limit=limit,
             only_urgent=only_urgent,
         )
+        if offers:
+            await self._revoke()  # what these took the place of was closed before them, and is told before them
         self._ledger.offered((offer.id for offer in offers), now)
         for offer in offers:
             await self.say(wire.OfferFrame(command=offer))
 
-    def _device(self) -> DeviceFacts | None:
+    async def _revoke(self) -> None:
+        """Tells of what was offered and stands no more."""
+        who = self.who
+        if ids := self._ledger.ids():
+            stand = await self._channels.app.store.statuses(who.device_id, who.generation, ids)
+            for id_, status in self._ledger.settle(stand):
+                await self.say(wire.Revoked(id=id_, status=status))
+
+    async def _device(self) -> DeviceFacts | None:
         """The device's facts as they are now; None once the binding is over."""
         try:
-            device = self._channels.app.store.device_facts(self.who.tenant.n, self.who.device_id)
-        except Problem:  # it was deleted
-            return None
+            device = await self._channels.app.store.device_facts(self.who.tenant.n, self.who.device_id)
+        except Problem as problem:
+            if problem.code != Code.NOT_FOUND:
+                raise
+            return None  # it was deleted
         return device if device.bound and device.generation == self.who.generation else None
 
     # What the sweep does
@@ -297,21 +313,23 @@ class Channel:
             self._pings += 1
             self._channels.spawn(self.say(wire.Ping()))
         if now - self._noted_at >= NOTE_SEC:
-            self._note(now)
+            self._noted_at = now
+            self._to_note = True
+            self.woken()
         elif self._again or self._ledger.is_due(now):
             self.woken()
 
-    def _note(self, now: float) -> None:
-        """A sign of life of the device; and a look, should a wake-up have been lost."""
-        self._noted_at = now
+    async def _note(self) -> None:
+        """A sign of life of the device; a look follows, should a wake-up have been lost."""
         app = self._channels.app
         try:
-            self.who = device_of_token(app, self._token_hash)
+            self.who = await device_of_token(app, self._token_hash)
         except Problem as problem:
-            self._end_soon(*closing(problem))
+            if problem.code == Code.UNAVAILABLE:
+                raise
+            await self.end(*closing(problem))
             return
         presence.touch(app, self.who, app.clock.now_ms())
-        self.woken()
 
 
 def closing(problem: Problem) -> tuple[Close, str]:

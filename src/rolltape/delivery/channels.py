@@ -4,14 +4,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from rolltape.delivery.channel import Channel, Line
 from rolltape.domain.principal import DevicePrincipal
 from rolltape.service.context import Services
+from rolltape.service.wakeups import EVERYTHING
 from rolltape.wire.channel import Close
 
 log = logging.getLogger("rolltape.channel")
+OPENED: Final = "opened:"
+"""Begins the topic that tells the other nodes of a device whose channel was opened here."""
 
 
 class Channels:
@@ -41,8 +44,12 @@ class Channels:
         """It has said hello: it is its device's channel from now on, and closes the one before."""
         older = self._by_device.get(channel.who.device_id)
         self._by_device[channel.who.device_id] = channel
+        self.app.wakeups.tell_others(OPENED + channel.who.device_id)
         if older is not None:
-            self.spawn(older.end(Close.REPLACED, "a newer channel of this device was opened"))
+            self._replace(older)
+
+    def _replace(self, older: Channel) -> None:
+        self.spawn(older.end(Close.REPLACED, "a newer channel of this device was opened"))
 
     def left(self, channel: Channel) -> None:
         """Its line is gone."""
@@ -76,6 +83,12 @@ class Channels:
             log.error("a channel's work failed", exc_info=error)
 
     def _woken(self, topic: str) -> None:
-        channel = self._by_device.get(topic)
-        if channel is not None:
+        if topic == EVERYTHING:
+            for each in tuple(self._by_device.values()):
+                each.woken()
+            return
+        channel = self._by_device.get(topic.removeprefix(OPENED))
+        if channel is not None and topic.startswith(OPENED):
+            self._replace(channel)
+        elif channel is not None:
             channel.woken()

@@ -38,6 +38,8 @@ async def _ack(app: Services, who: Speaker, device_id: str, item: msgspec.Raw, n
     try:
         go = await reports.acknowledge(app, who, device_id, command_id, now=now, route=route)
     except Problem as problem:
+        if problem.code == Code.UNAVAILABLE:
+            raise  # no answer is no no-go: the device asks again
         return AckAnswer(id=command_id, go=False, status=status_in(problem))
     return AckAnswer(id=command_id, go=True, status=go.status)
 

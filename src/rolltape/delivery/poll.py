@@ -27,29 +27,29 @@ async def pending(app: Services, who: Direct, device_id: str, *, wait: float) ->
             presence.touch(app, who, now)
             offers, more = await _look(app, who, device_id, now, quiet=wait > 0)
             left = until - app.clock.monotonic()
-            if offers or left <= 0 or app.draining or _is_over(app, who):
+            if offers or left <= 0 or app.draining or await _is_over(app, who):
                 return Pending(commands=offers, more=more, server_time=iso(app.clock.now_ms()))
             await app.clock.wait(changed.wait(), min(left, LOOK_AGAIN_SECONDS))
 
 
 async def _look(app: Services, who: Direct, device_id: str, now: int, *, quiet: bool) -> tuple[list[Offer], bool]:
-    generation, alg, held = _facts(app, who, device_id)
-    if not app.store.anything_pending(device_id):
+    generation, alg, held = await _facts(app, who, device_id)
+    if not await app.store.anything_pending(device_id):
         return [], False
     quiet_since = now - QUIET_MS if quiet else None
     route = route_of(who, "poll")
     return await offers_for(app, device_id, generation, alg, held, route, now, quiet_since=quiet_since)
 
 
-def _facts(app: Services, who: Direct, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:
+async def _facts(app: Services, who: Direct, device_id: str) -> tuple[int, Alg, tuple[str, ...]]:
     """As they are now: a heartbeat may change, while a poll waits, which keys the device is known to hold."""
-    if isinstance(who, DevicePrincipal) and _is_over(app, who):
+    if isinstance(who, DevicePrincipal) and await _is_over(app, who):
         return who.generation, who.grant_alg, who.held_kids
-    device = app.store.device_facts(who.tenant.n, device_id)
+    device = await app.store.device_facts(who.tenant.n, device_id)
     generation = who.generation if isinstance(who, DevicePrincipal) else device.generation
     return generation, device.grant_alg, held_kids(device)
 
 
-def _is_over(app: Services, who: Direct) -> bool:
+async def _is_over(app: Services, who: Direct) -> bool:
     """Whether the binding ended while the device waited: it should hear so with its next call."""
-    return isinstance(who, DevicePrincipal) and not app.store.is_bound(who.device_id, who.generation)
+    return isinstance(who, DevicePrincipal) and not await app.store.is_bound(who.device_id, who.generation)

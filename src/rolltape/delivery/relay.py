@@ -69,20 +69,20 @@ def open_cursor(app: Services, who: RelayPrincipal, cursor: str | None, param: s
     return Mark(*numbers)
 
 
-def lasts(app: Services, who: RelayPrincipal, now: int) -> bool:
+async def lasts(app: Services, who: RelayPrincipal, now: int) -> bool:
     """Whether the relay may still be told anything."""
-    return now < who.expires_at and app.store.relay_token_lasts(who.token_n, now)
+    return now < who.expires_at and await app.store.relay_token_lasts(who.token_n, now)
 
 
-def devices_of(app: Services, who: RelayPrincipal) -> list[RelayDeviceRow]:
+async def devices_of(app: Services, who: RelayPrincipal) -> list[RelayDeviceRow]:
     """The devices that it serves at this moment."""
-    rows = app.store.relay_devices(who.tenant.n, who.end_user_id)
+    rows = await app.store.relay_devices(who.tenant.n, who.end_user_id)
     return [row for row in rows if who.device_ids is None or row.id in who.device_ids]
 
 
-def topics_of(app: Services, who: RelayPrincipal) -> list[str]:
+async def topics_of(app: Services, who: RelayPrincipal) -> list[str]:
     """What to listen to: each of its devices, and the end user, whose devices change."""
-    return [who.end_user_id, *(row.id for row in devices_of(app, who))]
+    return [who.end_user_id, *(row.id for row in await devices_of(app, who))]
 
 
 def refresh_ms(app: Services) -> int:
@@ -93,29 +93,29 @@ def refresh_ms(app: Services) -> int:
 async def look(app: Services, who: RelayPrincipal, mark: Mark | None, now: int) -> News:
     """What is new since `mark`; everything that waits where there is none, or where it is time for fresh grants."""
     upto = await app.store.relay_position(now)  # before anything else: what comes later is seen the next time
-    devices = devices_of(app, who)
+    devices = await devices_of(app, who)
     full = mark is None or not mark.full_at <= now < mark.full_at + refresh_ms(app)
     revoked: list[str] = []
     if mark is not None:
-        revoked, upto = _closed(app, who, mark.event, upto, now)
-    news = {row.id for row in devices} if full or mark is None else _news(app, devices, mark.event, upto)
+        revoked, upto = await _closed(app, who, mark.event, upto, now)
+    news = {row.id for row in devices} if full or mark is None else await _news(app, devices, mark.event, upto)
     chosen = [row for row in devices if full or (row.commands_wait and row.id in news)]
     found = await asyncio.gather(*(_offers(app, row, now) for row in chosen))
     full_at = now if full or mark is None else mark.full_at
     return News([offer for offers in found for offer in offers], revoked, Mark(upto, full_at))
 
 
-def _news(app: Services, devices: list[RelayDeviceRow], after: int, upto: int) -> set[str]:
-    return app.store.relay_news([row.id for row in devices], after, upto) if upto > after else set()
+async def _news(app: Services, devices: list[RelayDeviceRow], after: int, upto: int) -> set[str]:
+    return await app.store.relay_news([row.id for row in devices], after, upto) if upto > after else set()
 
 
-def _closed(app: Services, who: RelayPrincipal, after: int, upto: int, now: int) -> tuple[list[str], int]:
+async def _closed(app: Services, who: RelayPrincipal, after: int, upto: int, now: int) -> tuple[list[str], int]:
     """The commands that were closed, and up to which event that is all of them."""
     if upto <= after:
         return [], max(after, upto)
     named = None if who.device_ids is None else views.to_json(sorted(who.device_ids))
     audience = Audience(who.end_user_id, named)
-    found = app.store.relay_closed(audience, after, upto, now - TOKEN_STORY_MS, MAX_REVOKED + 1)
+    found = await app.store.relay_closed(audience, after, upto, now - TOKEN_STORY_MS, MAX_REVOKED + 1)
     if len(found) > MAX_REVOKED:
         found = found[:MAX_REVOKED]
         upto = found[-1][0]
@@ -143,15 +143,15 @@ async def commands(app: Services, who: RelayPrincipal, *, wait: float, cursor: s
     mark = open_cursor(app, who, cursor, "cursor")
     until = app.clock.monotonic() + wait
     while True:
-        with app.wakeups.signal(*topics_of(app, who)) as changed:
+        with app.wakeups.signal(*await topics_of(app, who)) as changed:
             now = app.clock.now_ms()
             news = await look(app, who, mark, now)
             mark = news.mark
             left = until - app.clock.monotonic()
-            if news or left <= 0 or app.draining or not lasts(app, who, now):
+            if news or left <= 0 or app.draining or not await lasts(app, who, now):
                 return _answer(app, who, news)
             await app.clock.wait(changed.wait(), min(left, LOOK_AGAIN_SECONDS, seconds_until_full(app, mark, now)))
-            if not lasts(app, who, app.clock.now_ms()):
+            if not await lasts(app, who, app.clock.now_ms()):
                 return _answer(app, who, News([], [], mark))
 
 

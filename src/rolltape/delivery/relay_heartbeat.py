@@ -19,7 +19,7 @@ async def heartbeat(
 
     Raises Problem: invalid_request (also for a receipt that is wrong or stale), not_found.
     """
-    device = reach_bound(app, who, device_id, now)
+    device = await reach_bound(app, who, device_id, now)
     receipt = receipts.check(app, device, body.receipt, Expected("state", body=raw))
     if receipt is None and device.public_key is not None:
         return Claimed(claimed=True, status=None)

@@ -32,8 +32,8 @@ async def events(app: Services, who: RelayPrincipal, mark: Mark | None) -> Async
     """
     yield BEGIN
     spoke_at = app.clock.monotonic() - KEEP_ALIVE_SECONDS
-    while not app.draining and lasts(app, who, app.clock.now_ms()):
-        with app.wakeups.signal(*topics_of(app, who)) as changed:
+    while not app.draining and await lasts(app, who, app.clock.now_ms()):
+        with app.wakeups.signal(*await topics_of(app, who)) as changed:
             now = app.clock.now_ms()
             news = await look(app, who, mark, now)
             mark = news.mark

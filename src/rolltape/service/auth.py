@@ -45,27 +45,27 @@ async def authenticate(app: Services, bearer: str, now: int) -> Principal:
 async def _look_up(app: Services, bearer: str, hash_: bytes, at: float, now: int) -> Known:
     known: Known
     if bearer.startswith(_KEY_PREFIXES):
-        known = _key(app, hash_, at)
+        known = await _key(app, hash_, at)
     elif bearer.startswith("dtok_"):
         known = KnownToken(await _device(app, hash_, now), at)
     elif bearer.startswith("rtok_"):
-        known = KnownRelay(_relay(app, hash_), at)
+        known = KnownRelay(await _relay(app, hash_), at)
     else:
         raise _unauthorized("This is not a credential of this server. Use an API key, a device token or a relay token.")
     app.credentials.keep(hash_, known)
     return known
 
 
-def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
-    row = app.store.key_by_hash(hash_)
+async def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
+    row = await app.store.key_by_hash(hash_)
     if row is None or row.revoked_at is not None:
         raise _unauthorized("This API key is unknown or was revoked. Make another with: rolltape keys create.")
     tenant = Tenant(row.tenant_n, row.project_id, row.mode)
     return KnownKey(row.n, KeyPrincipal(tenant, row.id, frozenset(msgspec.json.decode(row.scopes))), at)
 
 
-def _relay(app: Services, hash_: bytes) -> RelayPrincipal:
-    row = app.store.relay_token_by_hash(hash_)
+async def _relay(app: Services, hash_: bytes) -> RelayPrincipal:
+    row = await app.store.relay_token_by_hash(hash_)
     if row is None:
         raise relay_over()
     return RelayPrincipal(
@@ -89,11 +89,11 @@ def relay_over() -> Problem:
 
 
 async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
-    row = app.store.token_by_hash(hash_)
+    row = await app.store.token_by_hash(hash_)
     if row is not None and row.first_used_at is None and row.replaced_at is None:
         await app.store.use_token(row, now)
         app.credentials.forget(row.device_id)
-        row = app.store.token_by_hash(hash_)  # what happened to the binding while this was written counts
+        row = await app.store.token_by_hash(hash_)  # what happened to the binding while this was written counts
     if row is None:
         raise _unauthorized("This device token is unknown. Bind the device to get one.")
     if row.ended_at is not None and now >= row.ended_at + TOKEN_STORY_MS:
@@ -104,12 +104,12 @@ async def _device(app: Services, hash_: bytes, now: int) -> DevicePrincipal:
     return principal_of(row)
 
 
-def device_of_token(app: Services, token_hash: bytes) -> DevicePrincipal:
+async def device_of_token(app: Services, token_hash: bytes) -> DevicePrincipal:
     """The device behind a token that was good a while ago, as its facts are now: a quick look.
 
     Raises Problem: token_revoked, unauthorized (replaced by a newer one; that is no sign of a copy).
     """
-    row = app.store.token_by_hash(token_hash)
+    row = await app.store.token_by_hash(token_hash)
     if row is None or row.ended_at is not None:
         raise revoked()
     if row.replaced_at is not None:

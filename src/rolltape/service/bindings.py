@@ -77,7 +77,7 @@ async def reset_device(
     )
     row, created, closed = await app.store.reset_device(new, now)
     app.wakeups.changed(device_id, *closed)
-    facts = app.store.device_facts(who.tenant.n, device_id)
+    facts = await app.store.device_facts(who.tenant.n, device_id)
     return await commands.view(app, who, row, facts, now), created
 
 

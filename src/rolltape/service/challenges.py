@@ -24,7 +24,7 @@ async def challenge(
     what it had to tell has arrived. Raises Problem: invalid_request, not_found.
     """
     nonce = _nonce(body.nonce)
-    device = reach(app, who, device_id, now)
+    device = await reach(app, who, device_id, now)
     row = None if body.jti is None else await _command(app, device, body.jti, now)
     sha256 = None if body.recording_id is None else await _uploaded(app, device, body.recording_id)
     floor = await app.store.raise_seq_floor(device_id) if body.seq_floor and not device.ended else None
@@ -35,7 +35,7 @@ async def challenge(
         now=app.clock.now_ms(),
         gen=device.generation,
         jti=body.jti,
-        go=None if body.jti is None else _may_go(app, who, device, row, now),
+        go=None if body.jti is None else await _may_go(app, who, device, row, now),
         seq_floor=floor,
         status=None if row is None else row.status,
         recording_id=None if sha256 is None else body.recording_id,
@@ -65,11 +65,11 @@ async def _command(app: Services, device: RelayedDevice, command_id: str, now: i
     return None if under(device, row.generation) is None else row
 
 
-def _may_go(app: Services, who: RelayPrincipal, device: RelayedDevice, row: CommandRow | None, now: int) -> bool:
+async def _may_go(app: Services, who: RelayPrincipal, device: RelayedDevice, row: CommandRow | None, now: int) -> bool:
     """As an acknowledgement would be answered. The stops are looked at last: one may just have been created."""
     if row is None or device.ended or row.generation != device.generation:
         return False
-    last_stop_seq = reach(app, who, device.device_id, now).last_stop_seq
+    last_stop_seq = (await reach(app, who, device.device_id, now)).last_stop_seq
     return lifecycle.may_go(row.type, row.status, row.seq, last_stop_seq)
 
 

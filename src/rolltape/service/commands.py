@@ -53,7 +53,7 @@ async def view(app: Services, who: Speaker, row: CommandRow, device: DeviceFacts
 async def get_command(app: Services, who: KeyPrincipal, device_id: str, command_id: str, *, now: int) -> Command:
     """One command. Raises Problem: not_found, also where it is another device's."""
     row = await app.store.get_command(who.tenant.n, device_id, command_id, now)
-    return await view(app, who, row, app.store.device_facts(who.tenant.n, device_id), now)
+    return await view(app, who, row, await app.store.device_facts(who.tenant.n, device_id), now)
 
 
 async def list_commands(
@@ -72,7 +72,7 @@ async def list_commands(
     filters = ("commands", who.tenant.n, device_id, wanted, type_)
     position = Position(app.vault.open_cursor(cursor, filters), limit + 1)
     rows = await app.store.list_commands(who.tenant.n, device_id, wanted, type_, position, now)
-    device = app.store.device_facts(who.tenant.n, device_id)
+    device = await app.store.device_facts(who.tenant.n, device_id)
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(
@@ -94,7 +94,7 @@ async def list_history(
 
 async def cancel_command(app: Services, who: KeyPrincipal, device_id: str, command_id: str, *, now: int) -> Command:
     """Cancels a pending command. Raises Problem: not_found, command_not_cancellable."""
-    device = app.store.device_facts(who.tenant.n, device_id)
+    device = await app.store.device_facts(who.tenant.n, device_id)
     row = await app.store.cancel_command(who.tenant.n, device_id, command_id, now)
     app.wakeups.changed(row.id)
     return await view(app, who, row, device, now)
@@ -114,5 +114,5 @@ async def wait_until_terminal(
                 return views.command(row, now)
             left = until - app.clock.monotonic()
             if left <= 0 or app.draining:
-                return await view(app, who, row, app.store.device_facts(who.tenant.n, device_id), now)
+                return await view(app, who, row, await app.store.device_facts(who.tenant.n, device_id), now)
             await app.clock.wait(changed.wait(), min(left, max(row.expires_at - now, 0) / 1000 + 0.001))

@@ -23,14 +23,14 @@ def out_of_reach(what: str = "device") -> Problem:
     )
 
 
-def reach(app: Services, who: RelayPrincipal, device_id: str, now: int) -> RelayedDevice:
+async def reach(app: Services, who: RelayPrincipal, device_id: str, now: int) -> RelayedDevice:
     """The device, under its newest binding to the relay's end user that lasts or ended at most 8 days ago.
 
     Raises Problem: not_found.
     """
     if who.device_ids is not None and device_id not in who.device_ids:
         raise out_of_reach()
-    row = app.store.reached_device(who.tenant.n, who.end_user_id, device_id, now - TOKEN_STORY_MS)
+    row = await app.store.reached_device(who.tenant.n, who.end_user_id, device_id, now - TOKEN_STORY_MS)
     if row is None:
         raise out_of_reach()
     return RelayedDevice(
@@ -47,9 +47,9 @@ def reach(app: Services, who: RelayPrincipal, device_id: str, now: int) -> Relay
     )
 
 
-def reach_bound(app: Services, who: RelayPrincipal, device_id: str, now: int) -> RelayedDevice:
+async def reach_bound(app: Services, who: RelayPrincipal, device_id: str, now: int) -> RelayedDevice:
     """The device, which must be bound to the relay's end user now. Raises Problem: not_found."""
-    device = reach(app, who, device_id, now)
+    device = await reach(app, who, device_id, now)
     if device.ended:
         raise out_of_reach()
     return device
@@ -68,7 +68,7 @@ async def reach_command(
     app: Services, who: RelayPrincipal, device_id: str, command_id: str, now: int
 ) -> tuple[RelayedDevice, CommandRow]:
     """A command, and its device under the command's own binding. Raises Problem: not_found."""
-    device = reach(app, who, device_id, now)
+    device = await reach(app, who, device_id, now)
     row = await app.store.command_of_generation(who.tenant.n, device_id, command_id, None, now)
     speaker = under(device, row.generation)
     if speaker is None:
@@ -76,9 +76,9 @@ async def reach_command(
     return speaker, row
 
 
-def list_devices(app: Services, who: RelayPrincipal) -> RelayDevices:
+async def list_devices(app: Services, who: RelayPrincipal) -> RelayDevices:
     """The devices that are bound to the relay's end user now."""
-    rows = app.store.relay_devices(who.tenant.n, who.end_user_id)
+    rows = await app.store.relay_devices(who.tenant.n, who.end_user_id)
     return RelayDevices(
         data=[
             RelayDevice(

@@ -17,7 +17,7 @@ async def create_recording(
     app: Services, who: RelayPrincipal, device_id: str, body: RelayCreateRecording, raw: bytes, *, now: int
 ) -> tuple[Recording, bool]:
     """The recording, and whether it is new. Raises Problem: invalid_request, not_found, id_conflict."""
-    device = reach(app, who, device_id, now)
+    device = await reach(app, who, device_id, now)
     speaker = under(device, await _generation(app, device, body, now))
     if speaker is None:
         raise _other_binding()
@@ -66,7 +66,7 @@ def _other_binding() -> Problem:
 
 async def _reach(app: Services, who: RelayPrincipal, device_id: str, recording_id: str, now: int) -> RelayedDevice:
     """The device under the recording's own binding. Raises Problem: not_found."""
-    device = reach(app, who, device_id, now)
+    device = await reach(app, who, device_id, now)
     speaker = under(device, await _known(app, device, recording_id))
     if speaker is None:
         raise out_of_reach("recording")

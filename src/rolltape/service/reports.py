@@ -36,10 +36,10 @@ def generation_of(who: Speaker) -> int | None:
     return None if isinstance(who, KeyPrincipal) else who.generation
 
 
-def check_device(app: Services, who: Speaker, device_id: str) -> None:
+async def check_device(app: Services, who: Speaker, device_id: str) -> None:
     """A key reaches the devices of its tenant that aren't deleted; a token is its device. Raises Problem: not_found."""
     if isinstance(who, KeyPrincipal):
-        app.store.device_facts(who.tenant.n, device_id)
+        await app.store.device_facts(who.tenant.n, device_id)
 
 
 async def acknowledge(
@@ -48,7 +48,7 @@ async def acknowledge(
     """Go. `route`: by which it came, None for a call of its own. Raises Problem: not_found, command_no_go."""
     if not isinstance(who, KeyPrincipal) and who.ended:
         await _refuse_ended(app, who, command_id, now)
-    check_device(app, who, device_id)
+    await check_device(app, who, device_id)
     presence.touch(app, who, now)
     facts = generation_of(who), evidence_of(who), route_of(who, route)
     row = await app.store.acknowledge(who.tenant.n, device_id, command_id, *facts, now)
@@ -92,7 +92,7 @@ async def land(
     route: Route | None = None,
 ) -> Reported:
     """Hands the report to the store. Raises Problem: invalid_request, not_found."""
-    check_device(app, who, device_id)
+    await check_device(app, who, device_id)
     incoming = read(body, evidence_of(who), route_of(who, route))
     presence.touch(app, who, now)
     reported = await app.store.report(who.tenant.n, device_id, command_id, generation_of(who), incoming, now)

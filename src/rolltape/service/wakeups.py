@@ -4,8 +4,24 @@ A waiter asks for its signal first, looks next, and waits last; so what happens 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final, Protocol
+
+EVERYTHING: Final = "*"
+"""The topic of whoever may have missed something: each looks again."""
+
+
+class Bus(Protocol):
+    """How the nodes that share a database tell each other what has changed. What it loses costs seconds."""
+
+    def publish(self, topics: Iterable[str]) -> None:
+        """Tells the other nodes, soon."""
+        ...
+
+    async def close(self) -> None:
+        """Says what is still to be said, and ends."""
+        ...
 
 
 class Wakeups:
@@ -14,6 +30,7 @@ class Wakeups:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str], None]] = []
+        self.bus: Bus | None = None
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """From now on `listener` is told of every topic that has changed. It must come back at once."""
@@ -35,8 +52,20 @@ class Wakeups:
                     self._waiting.pop(topic, None)
 
     def changed(self, *topics: str) -> None:
-        """Wakes all who wait for any of these."""
+        """Wakes all who wait for any of these, on this node and on the others."""
+        self.heard(topics)
+        self.tell_others(*topics)
+
+    def tell_others(self, *topics: str) -> None:
+        """Wakes those on the other nodes alone."""
+        if self.bus is not None:
+            self.bus.publish(topics)
+
+    def heard(self, topics: Iterable[str]) -> None:
+        """Wakes all on this node who wait for any of these."""
         for topic in topics:
+            if topic == EVERYTHING:
+                self.release_all()
             for event in self._waiting.get(topic, ()):
                 event.set()
             for listener in self._listeners:
@@ -47,5 +76,5 @@ class Wakeups:
         return topic in self._waiting
 
     def release_all(self) -> None:
-        """Wakes everybody: the server is about to end."""
-        self.changed(*self._waiting)
+        """Wakes everybody here: the server is about to end, or may have missed something."""
+        self.heard(tuple(self._waiting))

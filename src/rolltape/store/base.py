@@ -52,12 +52,12 @@ class CommandStore(Protocol):
         """
         ...
 
-    def device_facts(self, tenant_n: int, device_id: str) -> DeviceFacts:
-        """A quick look, from the present thread. Raises Problem: not_found."""
+    async def device_facts(self, tenant_n: int, device_id: str) -> DeviceFacts:
+        """A quick look. Raises Problem: not_found."""
         ...
 
-    def is_bound(self, device_id: str, generation: int) -> bool:
-        """A quick look, from the present thread: whether that binding lasts."""
+    async def is_bound(self, device_id: str, generation: int) -> bool:
+        """A quick look: whether that binding lasts."""
         ...
 
     async def get_command(self, tenant_n: int, device_id: str, command_id: str, now: int) -> CommandRow:
@@ -141,13 +141,13 @@ class CommandStore(Protocol):
         """
         ...
 
-    def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
-        """A quick look, from the present thread: how those of these commands stand that are the device's under that
+    async def statuses(self, device_id: str, generation: int, ids: tuple[str, ...]) -> dict[str, Status]:
+        """A quick look: how those of these commands stand that are the device's under that
         binding; due ones may still be open."""
         ...
 
-    def anything_pending(self, device_id: str) -> bool:
-        """A quick look at the index, from the present thread; due commands may still be counted."""
+    async def anything_pending(self, device_id: str) -> bool:
+        """A quick look at the index; due commands may still be counted."""
         ...
 
     async def raise_seq_floor(self, device_id: str) -> int:
@@ -223,8 +223,8 @@ class DeviceStore(Protocol):
         """
         ...
 
-    def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
-        """A quick look at the index, from the present thread."""
+    async def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
+        """A quick look at the index."""
         ...
 
     async def use_token(self, token: TokenRow, now: int) -> None:
@@ -268,8 +268,8 @@ class AccountStore(Protocol):
         ...
 
     async def insert_key(self, new: NewKey, now: int) -> KeyRow: ...
-    def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
-        """A quick look at the index, from the present thread; revoked ones too."""
+    async def key_by_hash(self, key_hash: bytes) -> KeyRow | None:
+        """A quick look at the index; revoked ones too."""
         ...
 
     async def list_keys(self, tenant_n: int, position: Position) -> list[KeyRow]:
@@ -305,8 +305,8 @@ class AccountStore(Protocol):
         """
         ...
 
-    def signing_keys(self) -> Iterable[SigningKeyRow]:
-        """The grant keys, oldest first: a quick look, from the present thread."""
+    async def signing_keys(self) -> Iterable[SigningKeyRow]:
+        """The grant keys, oldest first: a quick look."""
         ...
 
 
@@ -317,7 +317,7 @@ class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, RelayStore,
         """Counts over all tenants, for an operator's graphs: `devices_bound`, `devices_online`, `commands_open`."""
         ...
 
-    def alive(self) -> bool:
+    async def alive(self) -> bool:
         """Whether the database answers: for /health."""
         ...
 

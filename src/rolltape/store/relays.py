@@ -45,12 +45,12 @@ class RelayStore(Protocol):
         """Writes it. Raises Problem: not_found, for an end user or a device that isn't this tenant's."""
         ...
 
-    def relay_token_by_hash(self, token_hash: bytes) -> RelayTokenRow | None:
-        """A quick look, from the present thread: also one whose time is over, never one whose end user is gone."""
+    async def relay_token_by_hash(self, token_hash: bytes) -> RelayTokenRow | None:
+        """A quick look: also one whose time is over, never one whose end user is gone."""
         ...
 
-    def relay_token_lasts(self, n: int, now: int) -> bool:
-        """A quick look, from the present thread: whether it is neither over nor revoked."""
+    async def relay_token_lasts(self, n: int, now: int) -> bool:
+        """A quick look: whether it is neither over nor revoked."""
         ...
 
     async def revoke_relay_tokens(self, tenant_n: int, end_user_id: str) -> None:
@@ -61,11 +61,11 @@ class RelayStore(Protocol):
         """When tokens were last used: token `n` → ms."""
         ...
 
-    def relay_devices(self, tenant_n: int, end_user_id: str) -> list[RelayDeviceRow]:
+    async def relay_devices(self, tenant_n: int, end_user_id: str) -> list[RelayDeviceRow]:
         """The devices that are bound to that end user, in the order of their creation; due commands still count."""
         ...
 
-    def reached_device(self, tenant_n: int, end_user_id: str, device_id: str, since: int) -> ReachedDevice | None:
+    async def reached_device(self, tenant_n: int, end_user_id: str, device_id: str, since: int) -> ReachedDevice | None:
         """A quick look: that device, also a deleted one; None where no binding to that user lasts or ended after
         `since`."""
         ...
@@ -74,11 +74,13 @@ class RelayStore(Protocol):
         """The number of the last event, once all that is due has expired."""
         ...
 
-    def relay_news(self, device_ids: list[str], after: int, upto: int) -> set[str]:
+    async def relay_news(self, device_ids: list[str], after: int, upto: int) -> set[str]:
         """Which of these devices may have something else waiting, by the events after one number, up to another."""
         ...
 
-    def relay_closed(self, audience: Audience, after: int, upto: int, since: int, limit: int) -> list[tuple[int, str]]:
+    async def relay_closed(
+        self, audience: Audience, after: int, upto: int, since: int, limit: int
+    ) -> list[tuple[int, str]]:
         """Commands that a relay was offered and that it should drop by such an event: its number, their id.
 
         They were closed, or the device took them on its own connection. Each is told once.

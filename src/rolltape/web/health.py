@@ -46,7 +46,7 @@ UNHEALTHY = Health(status="unhealthy", database="disconnected")
 
 
 async def health(call: Call[None, None]) -> Reply:
-    return Reply(HEALTHY) if call.app.store.alive() else Reply(UNHEALTHY, 503)
+    return Reply(HEALTHY) if await call.app.store.alive() else Reply(UNHEALTHY, 503)
 
 
 async def ready(call: Call[None, None]) -> Reply:

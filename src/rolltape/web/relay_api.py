@@ -41,7 +41,7 @@ async def revoke_tokens(call: Call[None, EndUserQuery]) -> None:
 
 
 async def list_devices(call: Call[None, None]) -> RelayDevices:
-    return relay_reach.list_devices(call.app, call.relay)
+    return await relay_reach.list_devices(call.app, call.relay)
 
 
 async def commands(call: Call[None, RelayCommandsQuery]) -> RelayCommands:

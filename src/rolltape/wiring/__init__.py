@@ -10,7 +10,8 @@ from rolltape.wiring.admin import (
 )
 from rolltape.wiring.backup import admin_backup, admin_restore
 from rolltape.wiring.build import open_services
-from rolltape.wiring.doctor import Finding, admin_doctor
+from rolltape.wiring.doctor import admin_doctor
+from rolltape.wiring.findings import Finding
 from rolltape.wiring.move_recordings import admin_move_recordings
 from rolltape.wiring.serving import serve
 

@@ -14,8 +14,9 @@ from typing import Any
 import apsw
 
 from rolltape.config import Settings
-from rolltape.store.sqlite.database import FILE_NAME, Db, connect
-from rolltape.wiring.build import MASTER_KEY_NAME, RECORDINGS_NAME, master_key_path, prepare_folder
+from rolltape.store.sqlite.database import FILE_NAME, SqliteDb, connect
+from rolltape.wiring.build import MASTER_KEY_NAME, master_key_path
+from rolltape.wiring.databases import RECORDINGS_NAME, prepare_folder
 
 SEQ_SKIPPED = 2**20
 GENERATIONS_SKIPPED = 2**10
@@ -34,9 +35,15 @@ def admin_backup(data: Path, target: Path, progress: Progress | None = None) -> 
     `progress` hears of bytes done and bytes in all. The file is complete or not there, and only its owner can read it.
     Raises CantBackUp, OSError, apsw.Error.
     """
+    settings = Settings.from_env(os.environ, data=data)
+    if settings.database is not None:
+        raise CantBackUp(
+            "The database is PostgreSQL: back it up with its own tools (pg_dump, pg_basebackup), together with the "
+            f"master key {master_key_path(settings)} and the recordings in {data / RECORDINGS_NAME}."
+        )
     if not (data / FILE_NAME).exists():
         raise CantBackUp(f"There is no database in {data}. Name the server's data folder with --data.")
-    key = master_key_path(Settings.from_env(os.environ, data=data))
+    key = master_key_path(settings)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rolltape-backup-") as scratch:
         copy = Path(scratch) / FILE_NAME
         _copy_database(data, copy)
@@ -53,9 +60,9 @@ def _copy_database(data: Path, copy: Path) -> None:
         db.conn.execute("VACUUM INTO ?", (str(copy),))
     finally:
         db.conn.close()
-    ahead = Db(apsw.Connection(str(copy)))
+    ahead = SqliteDb(apsw.Connection(str(copy)))
     try:
-        ahead.run(_SKIP, (SEQ_SKIPPED, GENERATIONS_SKIPPED))
+        ahead.conn.execute(_SKIP, (SEQ_SKIPPED, GENERATIONS_SKIPPED))
     finally:
         ahead.conn.close()
 

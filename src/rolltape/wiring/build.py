@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 from rolltape.clock import Clock
 from rolltape.config import Settings
 from rolltape.service.context import Services
-from rolltape.service.credentials import Credentials
+from rolltape.service.credentials import BELIEVED_SECONDS, Credentials
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
 from rolltape.service.wakeups import Wakeups
 from rolltape.store.blobs import BlobStore
+from rolltape.store.database import Db
 from rolltape.store.folder_blobs import FolderBlobs
-from rolltape.store.sqlite import accounts
-from rolltape.store.sqlite.database import FILE_NAME, Db, connect, migrate, transaction
-from rolltape.store.sqlite.store import SqliteStore
+from rolltape.store.operations import accounts
+from rolltape.wiring.databases import RECORDINGS_NAME, open_bus, open_db, open_store, prepare_folder
 
 if TYPE_CHECKING:
     from rolltape.store.object_blobs import ObjectBlobs
 
 log = logging.getLogger("rolltape")
 MASTER_KEY_NAME = "master.key"
-RECORDINGS_NAME = "recordings"
 LOCK_NAME = "server.lock"
 TOKEN_SECONDS = 3600.0
-"""Only the one server of a data folder ends bindings, and its store says so: a token needn't be looked up each time."""
+"""Without PostgreSQL only the one server of a data folder ends bindings, and its store says so: a token needn't be
+looked up each time."""
 _ISS = "iss"
 _CHECK = "master_key_check"
 
@@ -38,47 +38,33 @@ def master_key_path(settings: Settings) -> Path:
     return settings.master_key_file or settings.data / MASTER_KEY_NAME
 
 
-def prepare_folder(data: Path) -> None:
-    """Makes the data folder, for its owner's eyes only."""
-    if not data.exists():
-        data.mkdir(parents=True, mode=0o700)
-
-
-def open_database(data: Path) -> Db:
-    """The database of a data folder, made if need be, its schema up to date.
-
-    Raises ValueError where a new one would hide that the old one is gone, or for a newer schema; OSError, apsw.Error.
-    """
-    prepare_folder(data)
-    if not (data / FILE_NAME).exists() and any((data / RECORDINGS_NAME).rglob("med_*")):
-        raise ValueError(
-            f"{data} has recordings but no {FILE_NAME}: it was lost, or another disk is mounted there. "
-            "Put it back, or restore a backup into an empty folder."
-        )
-    db = connect(data)
-    migrate(db)
-    return db
-
-
-def open_vault(settings: Settings, db: Db, now: int) -> Vault:
+async def open_vault(settings: Settings, db: Db, now: int) -> Vault:
     """The deployment's secrets, made at its first start. Raises BrokenKey when the key isn't this database's."""
-    path = master_key_path(settings)
-    check = accounts.meta(db, _CHECK)
-    if check is None and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        make_master_key(path)
-    with transaction(db):
-        iss = accounts.set_meta_once(db, _ISS, secrets.token_hex(8))
+    async with db.alone():
+        return await _open_vault(master_key_path(settings), db, now)
+
+
+async def _open_vault(path: Path, db: Db, now: int) -> Vault:
+    if await accounts.meta(db, _CHECK) is None:
+        _make_key_if_none(path)
+    async with db.transaction():
+        iss = await accounts.set_meta_once(db, _ISS, secrets.token_hex(8))
         vault = Vault(load_master_key(path), iss)
-        known = accounts.set_meta_once(db, _CHECK, vault.derive(b"check").hex())
+        known = await accounts.set_meta_once(db, _CHECK, vault.derive(b"check").hex())
         if known != vault.derive(b"check").hex():
             raise BrokenKey(
                 f"The master key {path} is not the one of this database. Restore the one that belongs to it."
             )
-        if not accounts.signing_keys(db):
-            accounts.insert_signing_key(db, vault.new_signing_key(now))
-        vault.load_signing_keys(accounts.signing_keys(db))
+        if not await accounts.signing_keys(db):
+            await accounts.insert_signing_key(db, vault.new_signing_key(now))
+        vault.load_signing_keys(await accounts.signing_keys(db))
     return vault
+
+
+def _make_key_if_none(path: Path) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_master_key(path)
 
 
 class Occupied(Exception):
@@ -86,12 +72,17 @@ class Occupied(Exception):
 
 
 @contextmanager
-def sole_server(data: Path) -> Iterator[None]:
-    """Holds the data folder for one server while the context lasts. Raises Occupied. A killed process lets go too."""
+def place_of(settings: Settings, *, sole: bool = False) -> Iterator[None]:
+    """Holds the data folder while the context lasts: for one server, or for all that share one PostgreSQL.
+
+    `sole`: for nobody else in any case. Raises Occupied. A killed process lets go too.
+    """
+    data = settings.data
+    alone = sole or settings.database is None
     prepare_folder(data)
     with (data / LOCK_NAME).open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Occupied(f"another server runs on {data}. Stop it first, or serve another folder.") from None
         yield
@@ -126,20 +117,22 @@ def open_objects(settings: Settings, url: str, clock: Clock) -> "ObjectBlobs":
     return ObjectBlobs(calls, max_bytes=settings.max_upload_bytes, clock=clock)
 
 
-def open_services(settings: Settings, clock: Clock) -> Services:
-    """All parts of a server over the data folder. Raises BrokenKey, ValueError, OSError, apsw.Error."""
-    db = open_database(settings.data)
-    try:
-        vault = open_vault(settings, db, clock.now_ms())
-    finally:
-        db.conn.close()
+async def open_services(settings: Settings, clock: Clock) -> Services:
+    """All parts of a server. Raises BrokenKey, ValueError, OSError, apsw.Error, asyncpg.PostgresError."""
+    async with open_db(settings) as db:
+        vault = await open_vault(settings, db, clock.now_ms())
     blobs = open_blobs(settings, clock)
-    credentials, wakeups = Credentials(token_seconds=TOKEN_SECONDS), Wakeups()
-    store = SqliteStore(settings.data, on_binding_ended=credentials.forget, on_moved=wakeups.changed)
+    alone = settings.database is None
+    credentials = Credentials(token_seconds=TOKEN_SECONDS if alone else BELIEVED_SECONDS)
+    wakeups = Wakeups()
+    store = await open_store(settings, credentials.forget, wakeups.changed)
+    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
     return Services(settings, clock, store, blobs, vault, wakeups, credentials)
 
 
 async def close_services(app: Services) -> None:
     """Writes what is in memory and lets go of everything."""
+    if app.wakeups.bus is not None:
+        await app.wakeups.bus.close()
     await app.store.close()
     await app.blobs.close()

@@ -15,10 +15,12 @@ from rolltape.clock import SystemClock
 from rolltape.config import Settings
 from rolltape.domain.recordings import EXTENSIONS
 from rolltape.store.blobs import Unreachable
-from rolltape.store.sqlite.database import FILE_NAME, Db, connect
+from rolltape.store.database import Db
+from rolltape.store.sqlite.database import FILE_NAME
 from rolltape.wire.recording import ContentType
 from rolltape.wiring.admin import NoDatabase
-from rolltape.wiring.build import RECORDINGS_NAME, open_objects, sole_server
+from rolltape.wiring.build import open_objects, place_of
+from rolltape.wiring.databases import RECORDINGS_NAME, open_db
 
 if TYPE_CHECKING:
     from rolltape.store.object_blobs import ObjectBlobs
@@ -48,53 +50,58 @@ def admin_move_recordings(data: Path, progress: Progress | None = None) -> dict[
 
     `progress` hears of bytes done and bytes in all. Raises CantMove, NoDatabase, Occupied, ValueError, OSError.
     """
-    if not (data / FILE_NAME).exists():
-        raise NoDatabase(f"There is no database in {data}. Name the server's data folder with --data.")
     settings = Settings.from_env(os.environ, data=data)
+    if settings.database is None and not (data / FILE_NAME).exists():
+        raise NoDatabase(f"There is no database in {data}. Name the server's data folder with --data.")
     if settings.recordings is None:
         raise CantMove("Set ROLLTAPE_RECORDINGS to where the recordings are to go, like s3://bucket/prefix.")
-    with sole_server(data):
-        db = connect(data)
-        try:
-            return _move(db, settings, open_objects(settings, settings.recordings, SystemClock()), progress)
-        except Unreachable as error:
-            raise CantMove(
-                f"{settings.recordings} can't be reached ({error}). What is moved is moved; go on later."
-            ) from None
-        finally:
-            db.conn.close()
+    with place_of(settings, sole=True):
+        return asyncio.run(_move_all(settings, settings.recordings, progress))
 
 
-def _move(db: Db, settings: Settings, blobs: "ObjectBlobs", progress: Progress | None) -> dict[str, Any]:
+async def _move_all(settings: Settings, url: str, progress: Progress | None) -> dict[str, Any]:
+    blobs = open_objects(settings, url, SystemClock())
+    try:
+        async with open_db(settings) as db:
+            return await _move(db, settings, blobs, progress)
+    except Unreachable as error:
+        raise CantMove(f"{url} can't be reached ({error}). What is moved is moved; go on later.") from None
+    finally:
+        await blobs.close()
+
+
+async def _move(db: Db, settings: Settings, blobs: "ObjectBlobs", progress: Progress | None) -> dict[str, Any]:
     files = sorted((settings.data / RECORDINGS_NAME).glob("??/med_*"))
     total = sum(file.stat().st_size for file in files)
     told, done = _Told(), 0
-    with asyncio.Runner() as runner:
-        for file in files:
-            size = file.stat().st_size
-            _one(db, runner, blobs, file, told)
-            done += size
-            if progress is not None:
-                progress(done, total)
-        runner.run(blobs.close())
+    for file in files:
+        size = file.stat().st_size
+        await _one(db, blobs, file, told)
+        done += size
+        if progress is not None:
+            progress(done, total)
     return {name: getattr(told, name) for name in _Told.__slots__}
 
 
-def _one(db: Db, runner: asyncio.Runner, blobs: "ObjectBlobs", file: Path, told: _Told) -> None:
-    row = db.one(_MEDIA, (file.name.split(".")[0],))
+async def _one(db: Db, blobs: "ObjectBlobs", file: Path, told: _Told) -> None:
+    row = await db.one(_MEDIA, (file.name.split(".")[0],))
     if row is None:
         told.unknown += 1
     elif file.suffix:
         told.unfinished += file.suffix == ".part"
-    elif row[2] is not None and _sha256(file) != row[2]:
+    elif row[2] is not None and await asyncio.to_thread(_sha256, file) != row[2]:
         told.broken += 1
     else:
         recording_id, content_type, sha256 = row
         name = f"{recording_id}.{EXTENSIONS[cast(ContentType, content_type)]}"
-        runner.run(blobs.adopt(file.name, file, content_type, name, sha256))
-        told.moved += 1
-        told.bytes += file.stat().st_size
-        file.unlink()
+        await blobs.adopt(file.name, file, content_type, name, sha256)
+        _gone(file, told)
+
+
+def _gone(file: Path, told: _Told) -> None:
+    told.moved += 1
+    told.bytes += file.stat().st_size
+    file.unlink()
 
 
 def _sha256(file: Path) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import apsw
+import asyncpg
 import uvicorn
 
 from rolltape.clock import SystemClock
@@ -21,7 +22,7 @@ from rolltape.service.vault import BrokenKey
 from rolltape.web.app import WebApp, build_app
 from rolltape.web.socket import ChannelProtocol
 from rolltape.wire.channel import FRAME_LIMIT
-from rolltape.wiring.build import Occupied, close_services, open_services, sole_server
+from rolltape.wiring.build import Occupied, close_services, open_services, place_of
 from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
@@ -65,11 +66,15 @@ def serve(settings: Settings) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     _allow_open_files()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner, sole_server(settings.data):
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner, place_of(settings):
             return runner.run(_serve(settings))
     except apsw.Error as error:
         return _could_not_start(
             f"the database in {settings.data} can't be used ({error}). See: rolltape doctor --data {settings.data}"
+        )
+    except asyncpg.PostgresError as error:
+        return _could_not_start(
+            f"PostgreSQL refuses ({error}). Check ROLLTAPE_DATABASE, and what its user may do there."
         )
     except (Occupied, BrokenKey, ValueError, OSError) as error:
         return _could_not_start(str(error))
@@ -97,7 +102,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(settings: Settings) -> int:
     _check_tls(settings)
-    app = open_services(settings, SystemClock())
+    app = await open_services(settings, SystemClock())
     workers: list[asyncio.Task[None]] = []
     try:
         await Expiry().run_once(app, app.clock.now_ms())  # what fell due while we were down, before anybody can look

@@ -14,7 +14,7 @@ class Keys:
 
     async def run_once(self, app: Services, now: int) -> int:
         """One look at a table of a few rows."""
-        app.vault.load_signing_keys(app.store.signing_keys())
+        app.vault.load_signing_keys(await app.store.signing_keys())
         await keys.note_use(app)
         return 0
 

@@ -2,19 +2,20 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from rolltape.store.sqlite import expiry
-from rolltape.store.sqlite.database import Db, connect
-from rolltape.store.sqlite.writer import Hear, Writer
+from rolltape.store.connections import Hear, Op
+from rolltape.store.database import drive
+from rolltape.store.operations import expiry
+from rolltape.store.sqlite.database import connect
+from rolltape.store.sqlite.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Connections:
+class SqliteConnections:
     """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
 
     def __init__(self, folder: Path, on_ended: Hear, on_moved: Hear) -> None:
@@ -23,20 +24,20 @@ class Connections:
         self._beside = connect(folder)
         self._beside_lock = threading.Lock()
 
-    async def write(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, op: Op[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One operation in a transaction of the writer; its answer once that is durable."""
         return await self.writer.run(op, *args, **kwargs)
 
-    def read(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(self, op: Op[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One short read, at once: index look-ups and pages."""
-        return op(self.reader, *args, **kwargs)
+        return drive(op(self.reader, *args, **kwargs))
 
-    async def read_beside(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read_beside(self, op: Op[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One read that may take long, in a thread: the event loop goes on."""
 
         def locked() -> T:
             with self._beside_lock:
-                return op(self._beside, *args, **kwargs)
+                return drive(op(self._beside, *args, **kwargs))
 
         return await asyncio.to_thread(locked)
 
@@ -46,7 +47,7 @@ class Connections:
         Writes settle in their own transaction too, for what falls due meanwhile; what is settled here stays, also
         where the write is then refused.
         """
-        while expiry.any_due(self.reader, now):
+        while drive(expiry.any_due(self.reader, now)):
             await self.write(expiry.expire_batch, now)
 
     async def close(self) -> None:

@@ -1,84 +1,81 @@
-"""Opening the SQLite file: pragmas, named queries, migrations, and the thin handle that operations get."""
+"""Opening the SQLite file: pragmas, migrations, and the thin handle that operations get."""
 
 import os
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib import resources
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import apsw
 
+from rolltape.store.database import (
+    SCHEMA_VERSION_KEY,
+    Bindings,
+    Row,
+    known_version,
+    migrations,
+    refuse_newer,
+)
+
 FILE_NAME = "rolltape.db"
 BUSY_TIMEOUT_MS = 10_000
-SCHEMA_VERSION_KEY = "schema_version"
-
-Row = tuple[Any, ...]
-Bindings = tuple[Any, ...] | Mapping[str, Any]
-
-_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+PACKAGE = __package__
 
 
-@cache
-def queries(aggregate: str) -> Mapping[str, str]:
-    """The named queries of `sql/<aggregate>.sql`: each begins with a line `-- name: <name>`."""
-    text = (resources.files(__package__) / "sql" / f"{aggregate}.sql").read_text("utf-8")
-    parts = _NAME.split(text)
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-@cache
-def migrations() -> tuple[tuple[int, str], ...]:
-    """The numbered migrations, `0001_first.sql` first."""
-    files = sorted(
-        (file.name, file.read_text("utf-8"))
-        for file in (resources.files(__package__) / "migrations").iterdir()
-        if file.name.endswith(".sql")
-    )
-    return tuple((int(name[:4]), text) for name, text in files)
-
-
-class Db:
-    """One connection, as operations see it: named queries in, rows out.
-
-    `ended` collects the devices whose binding the present transaction ends, `moved` those of whose commands it moves
-    one: once it is committed, somebody must hear.
-    """
+class SqliteDb:
+    """One connection. Its calls never wait: see `store.database.drive`."""
 
     __slots__ = ("conn", "ended", "moved")
+    sole = True
 
     def __init__(self, conn: apsw.Connection) -> None:
         self.conn = conn
         self.ended: list[str] = []
         self.moved: list[str] = []
 
-    def one(self, sql: str, bindings: Bindings = ()) -> Row | None:
-        """The first row, or None."""
+    def first(self, sql: str, bindings: Bindings = ()) -> Row | None:
+        """The first row, or None, at once: for whoever works on a file that nobody else uses."""
         row: Row | None = self.conn.execute(sql, bindings).fetchone()
         return row
 
-    def all(self, sql: str, bindings: Bindings = ()) -> list[Row]:
-        """All rows."""
+    def rows(self, sql: str, bindings: Bindings = ()) -> list[Row]:
+        """All rows, at once."""
         rows: list[Row] = self.conn.execute(sql, bindings).fetchall()
         return rows
 
-    def run(self, sql: str, bindings: Bindings = ()) -> None:
-        """A write whose outcome the operation needn't know."""
+    async def one(self, sql: str, bindings: Bindings = (), /) -> Row | None:
+        return self.first(sql, bindings)
+
+    async def all(self, sql: str, bindings: Bindings = (), /) -> list[Row]:
+        return self.rows(sql, bindings)
+
+    async def run(self, sql: str, bindings: Bindings = (), /) -> None:
         self.conn.execute(sql, bindings)
 
-    def many(self, sql: str, rows: list[Bindings]) -> None:
-        """The same write for many rows."""
+    async def many(self, sql: str, rows: list[Bindings], /) -> None:
         self.conn.executemany(sql, rows)
 
-    def changed(self, sql: str, bindings: Bindings = ()) -> bool:
-        """A guarded write: whether any row matched its guard."""
+    async def count(self, sql: str, bindings: Bindings = (), /) -> int:
+        self.conn.execute(sql, bindings)
+        return int(self.conn.changes())
+
+    async def changed(self, sql: str, bindings: Bindings = (), /) -> bool:
         self.conn.execute(sql, bindings)
         return bool(self.conn.changes())
 
+    async def hold(self, device_ids: Iterable[str], /) -> None:
+        """There is but one writer."""
 
-def connect(folder: Path, *, readonly: bool = False) -> Db:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        with transaction(self):
+            yield
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        yield
+
+
+def connect(folder: Path, *, readonly: bool = False) -> SqliteDb:
     """A connection to the database in `folder`, with the durability that the promises stand on.
 
     WAL with `synchronous=FULL`: a commit that has returned is on the disk. Raises apsw.Error when it can't be opened.
@@ -92,7 +89,7 @@ def connect(folder: Path, *, readonly: bool = False) -> Db:
         if not (readonly and pragma.startswith("journal_mode")):
             conn.execute(f"PRAGMA {pragma}").fetchall()
     conn.execute(f"PRAGMA mmap_size={2**28}").fetchall()
-    return Db(conn)
+    return SqliteDb(conn)
 
 
 def _make_for_the_owner(file: Path) -> None:
@@ -105,7 +102,7 @@ def _make_for_the_owner(file: Path) -> None:
 
 
 @contextmanager
-def transaction(db: Db) -> Iterator[Db]:
+def transaction(db: SqliteDb) -> Iterator[SqliteDb]:
     """One immediate transaction: committed at the end, rolled back on any exception."""
     db.conn.execute("BEGIN IMMEDIATE")
     try:
@@ -117,25 +114,24 @@ def transaction(db: Db) -> Iterator[Db]:
         raise
 
 
-def schema_version(db: Db) -> int:
+def schema_version(db: SqliteDb) -> int:
     """The number of the last migration that ran here; 0 for an empty file."""
-    if db.one("SELECT 1 FROM sqlite_schema WHERE name = 'meta'") is None:
+    if db.conn.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone() is None:
         return 0
-    row = db.one("SELECT value FROM meta WHERE key = ?", (SCHEMA_VERSION_KEY,))
+    row = db.conn.execute("SELECT value FROM meta WHERE key = ?", (SCHEMA_VERSION_KEY,)).fetchone()
     return int(row[0]) if row else 0
 
 
-def migrate(db: Db) -> int:
+def migrate(db: SqliteDb) -> int:
     """Brings the schema up to date, each step in one transaction; the version that it has then.
 
     Raises ValueError when the file was written by a newer Rolltape: nothing is touched.
     """
-    known = migrations()[-1][0]
-    if schema_version(db) > known:
-        raise ValueError("the database was written by a newer Rolltape: upgrade this one, or restore an older backup")
-    for number, text in migrations():
+    refuse_newer(schema_version(db), PACKAGE)
+    for number, text in migrations(PACKAGE):
         with transaction(db):
             if schema_version(db) < number:
                 db.conn.execute(text)
-                db.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (SCHEMA_VERSION_KEY, str(number)))
-    return known
+                facts = (SCHEMA_VERSION_KEY, str(number))
+                db.conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", facts)
+    return known_version(PACKAGE)

@@ -1,7 +1,8 @@
 """The single writer: one thread, one connection, and many callers in one commit.
 
-Operations are functions `op(db, *args)`. Whatever waits when the thread comes round goes into one transaction, and each
-caller hears of its own only after the commit: that is what makes full durability cheap. An operation that is refused
+Operations are functions `async def op(db, *args)`, and here they never really wait. Whatever is queued when the thread
+comes round goes into one transaction, and each caller hears of its own only after the commit: that is what makes full
+durability cheap. An operation that is refused
 raises before it has written. Should any raise after a write, or in any other way, the whole batch is rolled back and
 each operation runs again alone, so that one bad operation can neither spoil nor half-do another.
 """
@@ -10,19 +11,19 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import apsw
 
 from rolltape.codes import Code, Problem
-from rolltape.store.sqlite.database import Db, connect, transaction
+from rolltape.store.connections import Hear, Op, nobody
+from rolltape.store.database import drive
+from rolltape.store.sqlite.database import SqliteDb, connect, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Hear = Callable[[str], None]
-"""Hears of a device, by its id."""
 
 MAX_BATCH = 512
 MAX_WAITING = 20_000
@@ -32,7 +33,7 @@ log = logging.getLogger("rolltape.store")
 
 
 class _Job(NamedTuple):
-    op: Callable[..., Any]
+    op: Callable[..., Coroutine[Any, Any, Any]]
     args: tuple[Any, ...]
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
@@ -43,10 +44,6 @@ _Outcome = tuple[_Job, Any, BaseException | None]
 
 class _Spoilt(Exception):
     """An operation of the batch raised after it had written, or in a way that no operation should."""
-
-
-def nobody(device_id: str) -> None:
-    """Doesn't listen."""
 
 
 class Writer:
@@ -63,7 +60,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="rolltape-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, op: Callable[Concatenate[Db, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self, op: Op[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The operation's answer, once it is committed. Raises what the operation raised.
 
         Raises Problem (`unavailable`) when too many wait, or the disk refuses: then nothing was done.
@@ -110,7 +107,7 @@ class Writer:
     def _commit_alone(self, job: _Job) -> _Outcome:
         try:
             with transaction(self._db) as db:
-                return job, job.op(db, *job.args), None
+                return job, drive(job.op(db, *job.args)), None
         except Problem as problem:
             return job, None, problem
         except apsw.Error as error:
@@ -120,10 +117,10 @@ class Writer:
             return job, None, error
 
 
-def _attempt(db: Db, job: _Job) -> _Outcome:
+def _attempt(db: SqliteDb, job: _Job) -> _Outcome:
     before = db.conn.total_changes()
     try:
-        return job, job.op(db, *job.args), None
+        return job, drive(job.op(db, *job.args)), None
     except Problem as problem:
         if db.conn.total_changes() == before:
             return job, None, problem
@@ -142,7 +139,7 @@ def _unavailable(why: str) -> Problem:
     )
 
 
-def _news(db: Db) -> tuple[list[str], list[str]]:
+def _news(db: SqliteDb) -> tuple[list[str], list[str]]:
     """The devices of which there is something to hear since the last time: whose binding ended, whose command moved."""
     news = list(dict.fromkeys(db.ended)), list(dict.fromkeys(db.moved))
     db.ended, db.moved = [], []

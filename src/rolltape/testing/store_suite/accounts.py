@@ -20,12 +20,12 @@ class AccountPromises(Promises):
     @on_a_store
     async def test_a_key_is_found_by_its_hash_until_it_is_revoked(self, at: House) -> None:
         made = await at.store.insert_key(_key(at, 1), NOW)
-        assert at.store.key_by_hash(bytes([1]) * 32) == made
+        assert await at.store.key_by_hash(bytes([1]) * 32) == made
         assert (made.tenant_n, made.project_id, made.revoked_at) == (at.tenant_n, at.project_id, None)
-        assert at.store.key_by_hash(bytes([2]) * 32) is None
+        assert await at.store.key_by_hash(bytes([2]) * 32) is None
         await refused(Code.NOT_FOUND, at.store.revoke_key(at.other_tenant_n, made.id, NOW))
         await at.store.revoke_key(at.tenant_n, made.id, NOW + 1)
-        found = at.store.key_by_hash(bytes([1]) * 32)
+        found = await at.store.key_by_hash(bytes([1]) * 32)
         assert found is not None
         assert found.revoked_at == NOW + 1
         await refused(Code.NOT_FOUND, at.store.revoke_key(at.tenant_n, made.id, NOW + 2))
@@ -57,4 +57,4 @@ class AccountPromises(Promises):
 
     @on_a_store
     async def test_a_store_that_is_open_answers(self, at: House) -> None:
-        assert at.store.alive()
+        assert await at.store.alive()

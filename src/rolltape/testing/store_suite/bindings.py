@@ -34,7 +34,7 @@ class BindingPromises(Promises):
         assert (await at.bind(device, user)).generation == 1
         assert (await at.get(row)).status == "pending"
         await refused(Code.DEVICE_ALREADY_BOUND, at.bind(device))
-        assert at.store.is_bound(device, 1)
+        assert await at.store.is_bound(device, 1)
 
     @on_a_store
     async def test_two_users_at_once_leave_one_bound(self, at: House) -> None:
@@ -141,14 +141,14 @@ class BindingPromises(Promises):
         await at.store.unbind_device(at.tenant_n, device, True, NOW)
         await at.bind(device)
         assert not (await at.report(late)).unbound
-        assert at.store.is_bound(device, 3)
+        assert await at.store.is_bound(device, 3)
 
     @on_a_store
     async def test_a_reset_that_failed_leaves_the_binding(self, at: House) -> None:
         device = await at.device()
         reset, _, _ = await at.reset(device)
         assert not (await at.report(reset, FAILED)).unbound
-        assert at.store.is_bound(device, 1)
+        assert await at.store.is_bound(device, 1)
 
     @on_a_store
     async def test_the_secret_stays_with_its_binding_and_is_new_with_the_next(self, at: House) -> None:
@@ -167,7 +167,7 @@ class BindingPromises(Promises):
         await at.bind(device, user)
         row = await at.create(device, "stop_recording")
         assert await at.store.delete_end_user(at.tenant_n, user, NOW) == ((device,), (row.id,))
-        assert not at.store.is_bound(device, 1)
-        assert at.store.is_bound(other, 1)
+        assert not await at.store.is_bound(device, 1)
+        assert await at.store.is_bound(other, 1)
         await refused(Code.NOT_FOUND, at.store.get_end_user(at.tenant_n, user))
         await refused(Code.NOT_FOUND, at.store.delete_end_user(at.tenant_n, user, NOW))

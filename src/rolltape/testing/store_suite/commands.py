@@ -210,8 +210,8 @@ class CommandPromises(Promises):
     @on_a_store
     async def test_a_look_at_what_waits_finds_pending_commands_alone(self, at: House) -> None:
         device = await at.device()
-        assert not at.store.anything_pending(device)
+        assert not await at.store.anything_pending(device)
         row = await at.create(device)
-        assert at.store.anything_pending(device)
+        assert await at.store.anything_pending(device)
         await at.acknowledge(row)
-        assert not at.store.anything_pending(device)
+        assert not await at.store.anything_pending(device)

@@ -98,7 +98,7 @@ class ExpiryPromises(Promises):
         await at.acknowledge(reset)
         beside = await at.create(device, ttl=700_000)
         await at.store.expire_due(reset.expires_at)
-        assert not at.store.is_bound(device, 1)
+        assert not await at.store.is_bound(device, 1)
         assert (await at.get(reset, reset.expires_at)).error_code == RESULT_NOT_REPORTED
         assert (await at.get(beside, reset.expires_at)).error_code == "device_unbound"
 
@@ -107,7 +107,7 @@ class ExpiryPromises(Promises):
         device = await at.device()
         reset, _, _ = await at.reset(device)
         await at.store.expire_due(reset.expires_at)
-        assert at.store.is_bound(device, 1)
+        assert await at.store.is_bound(device, 1)
 
     @on_a_store
     async def test_a_reset_and_a_later_command_that_are_both_overdue_expire_both(self, at: House) -> None:
@@ -119,7 +119,7 @@ class ExpiryPromises(Promises):
         now = later.expires_at + 1
         assert await at.store.expire_due(now) == [reset.id, later.id]
         assert [(await at.get(row, now)).status for row in (reset, later)] == ["expired", "expired"]
-        assert not at.store.is_bound(device, 1)
+        assert not await at.store.is_bound(device, 1)
 
     @on_a_store
     async def test_a_reset_is_not_answered_with_one_that_is_due(self, at: House) -> None:

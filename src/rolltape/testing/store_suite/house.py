@@ -177,9 +177,9 @@ class House:
         self._moved.clear()
         return news
 
-    def token(self, token_hash: bytes) -> TokenRow:
+    async def token(self, token_hash: bytes) -> TokenRow:
         """The token with that hash, which must be there."""
-        row = self.store.token_by_hash(token_hash)
+        row = await self.store.token_by_hash(token_hash)
         assert row is not None
         return row
 

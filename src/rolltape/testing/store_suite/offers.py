@@ -98,13 +98,13 @@ class OfferPromises(Promises):
         await at.acknowledge(taken)
         await at.cancel(gone)
         ids = (taken.id, gone.id, left.id, foreign.id, "cmd_unknown", "")
-        assert at.store.statuses(device, 1, ids) == {
+        assert await at.store.statuses(device, 1, ids) == {
             taken.id: "delivered",
             gone.id: "cancelled",
             left.id: "pending",
         }
-        assert at.store.statuses(device, 2, ids) == {}
-        assert at.store.statuses(device, 1, ()) == {}
+        assert await at.store.statuses(device, 2, ids) == {}
+        assert await at.store.statuses(device, 1, ()) == {}
 
     @on_a_store
     async def test_only_the_device_and_binding_that_ask_are_offered_to(self, at: House) -> None:

@@ -27,9 +27,9 @@ async def bound(at: House) -> tuple[str, str]:
     return device, user
 
 
-def reached(at: House, user: str, device: str, now: int = NOW) -> ReachedDevice | None:
+async def reached(at: House, user: str, device: str, now: int = NOW) -> ReachedDevice | None:
     """What a relay of that user reaches of it."""
-    return at.store.reached_device(at.tenant_n, user, device, now - TOKEN_STORY_MS)
+    return await at.store.reached_device(at.tenant_n, user, device, now - TOKEN_STORY_MS)
 
 
 async def relay(at: House, device: str, generation: int = 1, until: int | None = None, now: int = NOW) -> list[int]:
@@ -44,7 +44,7 @@ async def closed(
     """The commands that a relay hears of, which were closed since."""
     named = None if device_ids is None else json.dumps(device_ids)
     upto = await at.store.relay_position(NOW)
-    found = at.store.relay_closed(Audience(user, named), after, upto, NOW - TOKEN_STORY_MS, limit)
+    found = await at.store.relay_closed(Audience(user, named), after, upto, NOW - TOKEN_STORY_MS, limit)
     assert [n for n, _ in found] == sorted({n for n, _ in found})
     assert all(after < n <= upto for n, _ in found)
     return [command_id for _, command_id in found]
@@ -57,11 +57,11 @@ class RelayTokenPromises(Promises):
     async def test_a_relay_token_tells_whose_it_is(self, at: House) -> None:
         device, user = await bound(at)
         await at.store.insert_relay_token(token(at, user, device_ids=json.dumps([device])), NOW)
-        row = at.store.relay_token_by_hash(TOKEN)
+        row = await at.store.relay_token_by_hash(TOKEN)
         assert row is not None
         assert (row.tenant_n, row.project_id, row.mode) == (at.tenant_n, at.project_id, "test")
         assert (row.end_user_id, row.device_ids, row.expires_at) == (user, json.dumps([device]), NOW + 3_600_000)
-        assert at.store.relay_token_by_hash(OTHER) is None
+        assert await at.store.relay_token_by_hash(OTHER) is None
 
     @on_a_store
     async def test_a_relay_token_is_for_a_user_and_devices_that_are_the_tenants(self, at: House) -> None:
@@ -73,15 +73,15 @@ class RelayTokenPromises(Promises):
         for named in (device, "dev_nobody"):
             made = at.store.insert_relay_token(token(at, user, device_ids=json.dumps([named])), NOW)
             assert (await refused(Code.NOT_FOUND, made)).param == "device_ids"
-        assert at.store.relay_token_by_hash(TOKEN) is None
+        assert await at.store.relay_token_by_hash(TOKEN) is None
 
     @on_a_store
     async def test_a_relay_token_lasts_until_its_time_is_over(self, at: House) -> None:
         await at.store.insert_relay_token(token(at, await at.user()), NOW)
-        row = at.store.relay_token_by_hash(TOKEN)
+        row = await at.store.relay_token_by_hash(TOKEN)
         assert row is not None
-        assert at.store.relay_token_lasts(row.n, row.expires_at - 1)
-        assert not at.store.relay_token_lasts(row.n, row.expires_at)
+        assert await at.store.relay_token_lasts(row.n, row.expires_at - 1)
+        assert not await at.store.relay_token_lasts(row.n, row.expires_at)
         await at.store.touch_relay_tokens({row.n: NOW + 1})
 
     @on_a_store
@@ -89,28 +89,31 @@ class RelayTokenPromises(Promises):
         mine, other = await at.user(), await at.user()
         await at.store.insert_relay_token(token(at, mine), NOW)
         await at.store.insert_relay_token(token(at, other, hash=OTHER), NOW)
-        row = at.store.relay_token_by_hash(TOKEN)
+        row = await at.store.relay_token_by_hash(TOKEN)
         assert row is not None
         await at.store.revoke_relay_tokens(at.tenant_n, mine)
-        assert (at.store.relay_token_by_hash(TOKEN), at.store.relay_token_lasts(row.n, NOW)) == (None, False)
-        assert at.store.relay_token_by_hash(OTHER) is not None
+        assert (await at.store.relay_token_by_hash(TOKEN), await at.store.relay_token_lasts(row.n, NOW)) == (
+            None,
+            False,
+        )
+        assert await at.store.relay_token_by_hash(OTHER) is not None
         await refused(Code.NOT_FOUND, at.store.revoke_relay_tokens(at.other_tenant_n, other))
-        assert at.store.relay_token_by_hash(OTHER) is not None
+        assert await at.store.relay_token_by_hash(OTHER) is not None
 
     @on_a_store
     async def test_relay_tokens_end_with_their_user(self, at: House) -> None:
         user = await at.user()
         await at.store.insert_relay_token(token(at, user), NOW)
         await at.store.delete_end_user(at.tenant_n, user, NOW)
-        assert at.store.relay_token_by_hash(TOKEN) is None
+        assert await at.store.relay_token_by_hash(TOKEN) is None
 
     @on_a_store
     async def test_relay_tokens_whose_time_is_over_do_not_pile_up(self, at: House) -> None:
         user = await at.user()
         await at.store.insert_relay_token(token(at, user, expires_at=NOW), NOW - 1)
         await at.store.insert_relay_token(token(at, user, hash=OTHER), NOW)
-        assert at.store.relay_token_by_hash(TOKEN) is None
-        assert at.store.relay_token_by_hash(OTHER) is not None
+        assert await at.store.relay_token_by_hash(TOKEN) is None
+        assert await at.store.relay_token_by_hash(OTHER) is not None
 
 
 class RelayReachPromises(Promises):
@@ -125,44 +128,44 @@ class RelayReachPromises(Promises):
         await at.store.delete_device(at.tenant_n, gone, True, NOW)
         await at.device()
         await at.create(second)
-        rows = at.store.relay_devices(at.tenant_n, user)
+        rows = await at.store.relay_devices(at.tenant_n, user)
         assert [(row.id, row.generation, row.grant_alg, row.has_key, row.commands_wait) for row in rows] == [
             (first, 1, "EdDSA", False, False),
             (second, 1, "HS256", False, True),
         ]
         assert rows[0].held_kids == '["kid"]'
-        assert at.store.relay_devices(at.other_tenant_n, user) == []
+        assert await at.store.relay_devices(at.other_tenant_n, user) == []
 
     @on_a_store
     async def test_a_relay_reaches_a_binding_while_it_lasts_and_its_story_after_it(self, at: House) -> None:
         device, user = await bound(at)
         stop = await at.create(device, "stop_recording")
-        seen = reached(at, user, device)
+        seen = await reached(at, user, device)
         assert seen is not None
         assert (seen.generations, seen.bound, seen.last_stop_seq, seen.heartbeat_sec) == ((1,), True, stop.seq, 60)
         await at.store.unbind_device(at.tenant_n, device, True, NOW)
-        seen = reached(at, user, device, NOW + TOKEN_STORY_MS - 1)
+        seen = await reached(at, user, device, NOW + TOKEN_STORY_MS - 1)
         assert seen is not None
         assert (seen.generations, seen.bound) == ((1,), False)
-        assert reached(at, user, device, NOW + TOKEN_STORY_MS) is None
+        assert await reached(at, user, device, NOW + TOKEN_STORY_MS) is None
 
     @on_a_store
     async def test_another_users_bindings_are_out_of_a_relays_reach(self, at: House) -> None:
         device, user = await bound(at)
         other = await at.user()
-        assert reached(at, other, device) is None
+        assert await reached(at, other, device) is None
         for next_user in (other, user, other):
             await at.store.unbind_device(at.tenant_n, device, True, NOW)
             await at.bind(device, next_user)
-        seen = [reached(at, each, device) for each in (user, other)]
+        seen = [await reached(at, each, device) for each in (user, other)]
         assert [(each.generations, each.bound) for each in seen if each] == [((3, 1), False), ((4, 2), True)]
-        assert at.store.reached_device(at.other_tenant_n, user, device, 0) is None
+        assert await at.store.reached_device(at.other_tenant_n, user, device, 0) is None
 
     @on_a_store
     async def test_a_deleted_device_still_has_its_story(self, at: House) -> None:
         device, user = await bound(at)
         await at.store.delete_device(at.tenant_n, device, True, NOW)
-        seen = reached(at, user, device)
+        seen = await reached(at, user, device)
         assert seen is not None
         assert (seen.generations, seen.bound) == ((1,), False)
 
@@ -177,10 +180,12 @@ class RelayNewsPromises(Promises):
         await at.create(device)
         upto = await at.store.relay_position(NOW)
         assert upto > before
-        assert at.store.relay_news([device, other], before, upto) == {device}
-        assert at.store.relay_news([other], before, upto) == at.store.relay_news([device], upto, upto) == set()
+        assert await at.store.relay_news([device, other], before, upto) == {device}
+        assert (
+            await at.store.relay_news([other], before, upto) == await at.store.relay_news([device], upto, upto) == set()
+        )
         await relay(at, device)
-        assert at.store.relay_news([device], upto, await at.store.relay_position(NOW)) == set()
+        assert await at.store.relay_news([device], upto, await at.store.relay_position(NOW)) == set()
 
     @on_a_store
     async def test_the_position_comes_after_what_is_due(self, at: House) -> None:
@@ -189,7 +194,7 @@ class RelayNewsPromises(Promises):
         await relay(at, device)
         before = await at.store.relay_position(NOW)
         upto = await at.store.relay_position(row.expires_at)
-        found = at.store.relay_closed(Audience(user, None), before, upto, 0, LIMIT)
+        found = await at.store.relay_closed(Audience(user, None), before, upto, 0, LIMIT)
         assert found == [(upto, row.id)]
 
     @on_a_store

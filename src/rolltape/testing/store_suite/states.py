@@ -29,7 +29,7 @@ class StatePromises(Promises):
         at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, next_contact_at=NOW + 60_000, seen_at=NOW))
         assert at.store.expected_at(device) == NOW + 60_000
         await at.store.flush_states()
-        assert at.store.device_facts(at.tenant_n, device).next_contact_at == NOW + 60_000
+        assert (await at.store.device_facts(at.tenant_n, device)).next_contact_at == NOW + 60_000
 
     @on_a_store
     async def test_a_device_is_online_until_it_has_been_silent_too_long(self, at: House) -> None:

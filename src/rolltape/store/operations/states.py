@@ -1,0 +1,90 @@
+"""What devices say of themselves: written in batches, with an event when one comes online or goes."""
+
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from rolltape.domain import views
+from rolltape.store.database import Db, queries
+from rolltape.store.inputs import StateDelta
+from rolltape.store.operations import devices, events
+from rolltape.wire.command import Evidence
+
+_Q = queries("states")
+LONGEST_RECORDING_MS = 86_400_000
+SLACK_MS = 3 * 3_600_000
+"""What lies farther ahead than the longest time for which a device counts as online was noted by a wrong clock."""
+_NAMES = tuple(field.name for field in fields(StateDelta))
+_VALUES = attrgetter(*_NAMES)
+
+
+def named(device_id: str, delta: StateDelta) -> dict[str, Any]:
+    """A delta as named bindings. dataclasses.asdict, which copies deeply, would take most of a batch's time."""
+    values: dict[str, Any] = dict(zip(_NAMES, _VALUES(delta), strict=True))
+    values.update(device_id=device_id, now=delta.seen_at, slack=SLACK_MS)
+    if delta.rec_id is not None:
+        began = min(delta.rec_started_at or delta.seen_at, delta.seen_at)
+        values["rec_until"] = began + LONGEST_RECORDING_MS  # kept for a remotely started one alone
+    return values
+
+
+async def flush(db: Db, deltas: dict[str, StateDelta]) -> None:
+    """Writes what the devices said since the last time."""
+    for device_id, delta in deltas.items():
+        was = await db.one(_Q["online"], (device_id,))
+        values = named(device_id, delta)
+        await db.run(_Q["update"], values)
+        if delta.firmware_version is not None:
+            await db.run(_Q["update_firmware"], values)
+        if delta.rec_said:
+            await db.run(_Q["says_idle" if delta.rec_id is None else "says_recording"], values)
+        if was is not None and not was[0] and delta.online_until > 0:
+            await _append(db, "device.online", device_id, delta.seen_at)
+
+
+async def recording_began(
+    db: Db, device_id: str, recording_id: str | None, began: int | None, until: int, evidence: Evidence, now: int
+) -> None:
+    """A remotely started recording runs, by the device's report, unless that very recording has ended already."""
+    if recording_id is None or await db.one(_Q["recording_has_ended"], (device_id, recording_id)) is None:
+        await db.run(_Q["recording_began"], (recording_id, began, until, now, evidence, device_id))
+
+
+async def runs(db: Db, device_id: str, now: int) -> bool:
+    """Whether a recording runs, as far as the device said."""
+    return await db.one(_Q["runs"], (device_id, now)) is not None
+
+
+async def recording_ended(db: Db, device_id: str, recording_id: str | None, evidence: Evidence, now: int) -> None:
+    """Nothing is being recorded any more; with `recording_id`, only if that one was."""
+    if recording_id is None:
+        await db.run(_Q["recording_ended"], (now, evidence, device_id))
+    else:
+        await db.run(_Q["this_recording_ended"], (now, evidence, device_id, recording_id))
+
+
+async def recording_taken_back(db: Db, device_id: str, recording_id: str | None, evidence: Evidence, now: int) -> None:
+    """The recording that was said to run never did; None: it was told without an id."""
+    await db.run(_Q["this_recording_ended"], (now, evidence, device_id, recording_id))
+
+
+async def mark_offline(db: Db, now: int, limit: int) -> int:
+    """Tells of devices that were online and have been silent too long, with an event each; how many."""
+    gone = await db.all(_Q["gone"], (now, limit))
+    await db.hold(device_id for (device_id,) in gone)
+    for (device_id,) in gone:
+        if await db.changed(_Q["mark_offline"], (device_id, now)):
+            await _append(db, "device.offline", device_id, now)
+    return len(gone)
+
+
+async def gauges(db: Db, now: int) -> dict[str, int]:
+    """Counts over all tenants."""
+    row = await db.one(_Q["gauges"], {"now": now})
+    assert row is not None
+    return {"devices_bound": row[0], "devices_online": row[1], "commands_open": row[2]}
+
+
+async def _append(db: Db, type_: str, device_id: str, now: int) -> None:
+    device = await devices.get_any(db, device_id)
+    await events.append(db, type_, views.device(device, now), now=now, tenant_n=device.tenant_n, device_id=device_id)

