@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from rolltape.service.context import Services
 
-COMMANDS, EVENTS, TOKENS = 50, 250, 250
+COMMANDS, EVENTS, TOKENS = 25, 100, 100
 """How many go in one transaction: a few milliseconds' work. A command goes with its whole history."""
 REST = 3
 """After each batch, a rest so many times as long as it took: at most a quarter of the time goes into this."""
