@@ -1,6 +1,7 @@
 """A data folder moves into PostgreSQL: all of it, once, whatever breaks off in between, and nowhere but there."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from rolltape.cli.main import app
 from rolltape.config import Settings
 from rolltape.service.vault import BrokenKey
 from rolltape.store.database import SCHEMA_VERSION_KEY
@@ -363,3 +366,14 @@ def test_the_hash_is_of_what_the_rows_are_and_not_of_their_order() -> None:
     twice = Content()
     twice.add([(1, "a", None, b"x")] * 2)
     assert twice != mine
+
+
+def test_the_command_tells_people_what_it_did(move: Move) -> None:
+    def said(*arguments: str) -> str:
+        ended = CliRunner().invoke(app, ["migrate-store", "--data", str(move.data), *arguments])
+        assert ended.exit_code == 0, ended.output
+        return ended.output
+
+    assert re.search(r"Copied and compared \d+ rows in 1\d tables\. Serve it with ROLLTAPE_DATABASE set\.", said())
+    assert "All of it was moved before." in said()
+    assert "can be served again. Unset ROLLTAPE_DATABASE." in said("--undo")
