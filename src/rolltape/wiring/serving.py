@@ -22,11 +22,13 @@ from rolltape.service.vault import BrokenKey
 from rolltape.web.app import WebApp, build_app
 from rolltape.web.socket import ChannelProtocol
 from rolltape.wire.channel import FRAME_LIMIT
+from rolltape.wiring.broker import BrokerSide
 from rolltape.wiring.build import Occupied, close_services, open_services, place_of
 from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.housekeeping import Keys, Leftovers, Sweep
+from rolltape.workers.mqtt import MqttSweep
 from rolltape.workers.retention import Retention
 from rolltape.workers.states import Offline, States
 
@@ -105,12 +107,17 @@ async def _serve(settings: Settings) -> int:
     _check_tls(settings)
     app = await open_services(settings, SystemClock())
     workers: list[asyncio.Task[None]] = []
+    broker: BrokerSide | None = None
     try:
         await Expiry().run_once(app, app.clock.now_ms())  # what fell due while we were down, before anybody can look
         web = build_app(app)
         web.ready = False
         server = Server(_uvicorn_config(web, settings))
         duties: list[Worker] = [*(worker() for worker in WORKERS), ChannelSweep(web.channels)]
+        if settings.mqtt is not None:
+            broker = BrokerSide(app, web.over_device_rate)
+            broker.start()
+            duties.append(MqttSweep(broker.route))
         workers = [asyncio.create_task(run_for_ever(duty, app), name=duty.name) for duty in duties]
         _end_on_signals(server, app, web)
         return await _run(server, settings, web)
@@ -118,6 +125,8 @@ async def _serve(settings: Settings) -> int:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        if broker is not None:
+            await broker.stop(CUT_OFF_SECONDS)
         await close_services(app)
 
 
