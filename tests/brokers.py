@@ -67,7 +67,7 @@ def mosquitto(folder: Path, *, dynsec: bool = False, tls: tuple[Path, Path] | No
     """Mosquitto: one that lets everybody in, or one where only the server's own user may do anything."""
     folder.mkdir(exist_ok=True, parents=True)
     port = free_port()
-    lines = [f"listener {port} 127.0.0.1", "max_inflight_messages 0", "max_queued_messages 10000", "user root"]
+    lines = [f"listener {port} 127.0.0.1", "max_inflight_messages 0", "max_queued_messages 100000", "user root"]
     lines.append("set_tcp_nodelay true")
     url = f"mqtt://127.0.0.1:{port}"
     if dynsec:

@@ -248,7 +248,8 @@ def test_a_word_under_another_project_counts_for_nothing(world: ContractWorld, l
     said = json.dumps({"type": "ack", "gen": line.generation, "id": command})
     for project in ("proj_other", "x"):
         line.client.publish(topic(project, line.device.id, "ack"), said, 1)
-    line.beat()
+    line.beat()  # so they have come
+    settle(world)
     assert line.device.read(command)["status"] == "pending"
 
 

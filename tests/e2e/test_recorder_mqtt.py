@@ -1,17 +1,22 @@
 """The recorder over a real broker against a real server: the whole way, sound included."""
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
+import paho.mqtt.client as paho
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paho.mqtt.enums import CallbackAPIVersion
 
 from rolltape import Client
 from rolltape.clock import SystemClock
 from rolltape.testing.process import ServerProcess, make_key, running_server, start_server
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.wire.device import BoundDevice
+from rolltape.wire.keys import b64url
 from tests.brokers import Broker, mosquitto, nats, needs_mosquitto
 
 CLOCK = SystemClock()
@@ -157,3 +162,62 @@ def test_a_server_that_is_killed_loses_nothing_that_a_device_said(tmp_path: Path
                     assert client.commands.get(device.id, started.id).status == "executed"
         finally:
             server.kill()
+
+
+def test_a_broker_that_lies_gives_a_recorder_no_keys_to_trust(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        broker = stack.enter_context(mosquitto(tmp_path / "broker"))
+        server = stack.enter_context(running_server(tmp_path / "data", ROLLTAPE_MQTT=broker.url))
+        client = stack.enter_context(Client(server.url, make_key(server.data)["key"]))
+        until_there(server)
+        device = bound(client, "lied to")
+        recorder = stack.enter_context(recorder_on(broker, client.url, device, tmp_path))
+        until(lambda: is_up(recorder), "the broker")
+        until(lambda: recorder.ask(lambda parts: parts.keys.keys), "the keys")
+        held = recorder.ask(lambda parts: set(parts.keys.keys))
+        server.process.kill()
+        server.process.wait()
+        liar = stack.enter_context(lying(broker.port, device))
+        recorder.ask(lambda parts: parts.bells.beat.ring())
+        until(lambda: liar.answered, "the lie")
+        until(lambda: recorder.ask(lambda parts: parts.identity.known.generation) == 77, "that it was heard")
+        assert recorder.ask(lambda parts: set(parts.keys.keys)) == held
+
+
+class Liar:
+    """Whether it has answered."""
+
+    answered = False
+
+
+@contextmanager
+def lying(port: int, device: BoundDevice) -> Iterator[Liar]:
+    """Somebody on the broker who answers heartbeats in the server's place, with keys of their own."""
+    liar = Liar()
+    own = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    jwk = {"kty": "OKP", "crv": "Ed25519", "kid": "of-the-liar", "alg": "EdDSA", "use": "sig", "x": b64url(own)}
+
+    def answer(client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
+        asked = json.loads(message.payload)
+        told = {
+            "gen": device.binding_generation,
+            "type": "heartbeat",
+            "ref": asked["ref"],
+            "binding_generation": 77,
+            "next_heartbeat_sec": 3600,
+            "grant_keys": {"keys": [jwk]},
+            "seq_floor": 5,
+        }
+        client.publish(message.topic.replace("heartbeat", "answer"), json.dumps(told), 0)
+        liar.answered = True
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id="liar")
+    client.on_message = answer
+    client.connect("127.0.0.1", port)
+    client.subscribe("rolltape/+/+/heartbeat", 1)
+    client.loop_start()
+    try:
+        yield liar
+    finally:
+        client.disconnect()
+        client.loop_stop()
