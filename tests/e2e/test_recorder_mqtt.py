@@ -17,9 +17,11 @@ from rolltape.testing.process import ServerProcess, make_key, running_server, st
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.wire.device import BoundDevice
 from rolltape.wire.keys import b64url
+from rolltape.wire.times import parse
 from tests.brokers import Broker, mosquitto, nats, needs_mosquitto
 
 CLOCK = SystemClock()
+LATER = "2036-01-01T00:00:00.000Z"
 pytestmark = needs_mosquitto
 
 
@@ -180,8 +182,9 @@ def test_a_broker_that_lies_gives_a_recorder_no_keys_to_trust(tmp_path: Path) ->
         liar = stack.enter_context(lying(broker.port, device))
         recorder.ask(lambda parts: parts.bells.beat.ring())
         until(lambda: liar.answered, "the lie")
-        until(lambda: recorder.ask(lambda parts: parts.identity.known.generation) == 77, "that it was heard")
+        until(lambda: recorder.ask(lambda parts: parts.trusted.floor_ms) >= parse(LATER), "that it was heard")
         assert recorder.ask(lambda parts: set(parts.keys.keys)) == held
+        assert recorder.ask(lambda parts: parts.identity.known.generation) == device.binding_generation
 
 
 class Liar:
@@ -204,6 +207,7 @@ def lying(port: int, device: BoundDevice) -> Iterator[Liar]:
             "type": "heartbeat",
             "ref": asked["ref"],
             "binding_generation": 77,
+            "server_time": LATER,
             "next_heartbeat_sec": 3600,
             "grant_keys": {"keys": [jwk]},
             "seq_floor": 5,

@@ -55,10 +55,10 @@ class Pulse:
     async def take(self, heard: HeartbeatHeard, sent: float, by_broker: bool | None = None) -> float:
         """Take an answer to what was said at `sent`, by the monotonic timer; in how many seconds the next is wanted.
 
-        `by_broker`: see Answer. Time counts from a broker that nobody else can speak for. Keys and the floor of a
-        replay record, with which a broker could make up commands, count from the server alone.
+        `by_broker`: see Answer. Time counts from a broker that nobody else can speak for. Who we are, keys, and the
+        floor of a replay record, with which a broker could make up commands, count from the server alone.
         """
-        self._learn(heard, sent, by_broker is not False)
+        self._learn(heard, sent, by_broker)
         await self._take_keys(heard, by_broker is not None)
         for ack in each(heard.acks, AckHeard):
             self._obey.heard_go(ack.id, ack.go, ack.status)
@@ -81,17 +81,18 @@ class Pulse:
         extras = {"acks": self._obey.awaiting_go, "results": self._reports.for_heartbeat()}
         return state_of(self._parts) | {name: items for name, items in extras.items() if items}
 
-    def _learn(self, heard: HeartbeatHeard, sent: float, is_trusted: bool) -> None:
+    def _learn(self, heard: HeartbeatHeard, sent: float, by_broker: bool | None) -> None:
         parts = self._parts
         server_ms = time_of(heard.server_time)
-        if server_ms is not None and parts.settings.is_trusted and is_trusted:
+        if server_ms is not None and parts.settings.is_trusted and by_broker is not False:
             parts.trusted.hear(server_ms, sent)
-        parts.identity.learn(
-            device_id=heard.device_id,
-            iss=heard.grant_iss,
-            generation=heard.binding_generation,
-            project_id=heard.project_id,
-        )
+        if by_broker is None:
+            parts.identity.learn(
+                device_id=heard.device_id,
+                iss=heard.grant_iss,
+                generation=heard.binding_generation,
+                project_id=heard.project_id,
+            )
         parts.own_replay_record()
 
     async def _take_keys(self, heard: HeartbeatHeard, by_broker: bool) -> None:
