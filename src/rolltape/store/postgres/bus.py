@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+import asyncpg
+
 from rolltape.store.postgres.database import connect
 from rolltape.store.postgres.trouble import GONE, log
 
@@ -19,6 +21,8 @@ MOST_BYTES: Final = 7_500
 """PostgreSQL takes less than 8,000 in one notification."""
 EVERYTHING: Final = "*"
 """As `service.wakeups` has it."""
+MOST_WAITING: Final = 10_000
+"""Topics that wait for a connection; of more, the others are told to look at everything."""
 
 
 class PgBus:
@@ -37,6 +41,8 @@ class PgBus:
     def publish(self, topics: Iterable[str]) -> None:
         """Tells the other nodes, soon."""
         self._out.update(dict.fromkeys(topics))
+        if len(self._out) > MOST_WAITING:
+            self._out = {EVERYTHING: None}
         self._something.set()
 
     async def close(self) -> None:
@@ -57,7 +63,7 @@ class PgBus:
                     self.listening.clear()
                     with suppress(*GONE):
                         await conn.close(timeout=1)
-            except GONE as error:
+            except (*GONE, asyncpg.PostgresError) as error:  # whatever it is: without this task, nobody is ever woken
                 log.warning("no wake-ups between nodes at the moment: %s", error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -65,14 +71,22 @@ class PgBus:
         await conn.add_listener(self._channel, self._heard)
         conn.add_termination_listener(lambda _: self._something.set())
         self.listening.set()
+        self._something.set()  # there may be something left from before
         self._hear((EVERYTHING,))
         while not conn.is_closed():
             await self._something.wait()
             self._something.clear()
-            topics, self._out = self._out, {}
-            if topics and not conn.is_closed():
-                await conn.execute(_NOTIFY, self._channel, self._letters(topics))
+            if self._out and not conn.is_closed():
+                await self._say(conn)
                 await asyncio.sleep(LINGER_SECONDS)
+
+    async def _say(self, conn: Any) -> None:
+        topics, self._out = self._out, {}
+        try:
+            await conn.execute(_NOTIFY, self._channel, self._letters(topics))
+        except BaseException:
+            self.publish(topics)  # said again on the next connection; to hear it twice does no harm
+            raise
 
     def _letters(self, topics: Iterable[str]) -> list[str]:
         letters, line = [], self._node

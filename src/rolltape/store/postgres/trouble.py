@@ -24,6 +24,7 @@ GONE: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,  # it is a standby by now
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a server's last word came between two statements, and the end is still to come
     asyncpg.IdleInTransactionSessionTimeoutError,
     ConnectionError,
     TimeoutError,
@@ -32,10 +33,15 @@ GONE: Final = (
 """The connection, or the server behind it, is no more: another connection may do."""
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether nothing more can be said on that connection. asyncpg says of a value that doesn't fit its column, too,
+    that it is an InterfaceError: then all is well with the connection."""
+    return isinstance(error, GONE) and not isinstance(error, ValueError)
+
+
 def may_go_better(error: BaseException) -> bool:
-    """Whether another try has a chance. asyncpg says of a value that doesn't fit its column, too, that it is an
-    InterfaceError: then none has."""
-    return isinstance(error, (*AGAIN, *GONE)) and not isinstance(error, ValueError)
+    """Whether another try has a chance."""
+    return isinstance(error, AGAIN) or is_gone(error)
 
 
 def unavailable(error: BaseException, *, unknown: bool = False) -> Problem:
