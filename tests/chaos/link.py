@@ -19,6 +19,7 @@ class Side(asyncio.Protocol):
         self._link = link
         self._is_server = is_server
         self._is_ended = False
+        self._is_silent = False
         self._due = 0.0
         self.other: Side | None = None
         self.transport: asyncio.Transport | None = None
@@ -33,14 +34,14 @@ class Side(asyncio.Protocol):
             self._link.on_asked(data)
         elif self._link.faults.silent:
             return
-        self._later(lambda other: other.write(data))
+        self._later(lambda other: other.say(data))
 
     def eof_received(self) -> bool:
         self._is_ended = True
         if self._is_server and (self._link.faults.holds_ends or self._link.faults.silent):
             self._link.held.set()
             return True
-        self._later(lambda other: other.write_eof() if other.can_write_eof() else other.close())
+        self._later(lambda other: other.say_no_more())
         return self.other is not None and not self.other._is_ended  # the other way may still be open
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -63,7 +64,23 @@ class Side(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _later(self, say: Callable[[asyncio.Transport], None]) -> None:
+    def say(self, data: bytes) -> None:
+        """Says it at this end, unless that said that there would be no more."""
+        if self.transport is not None and not self._is_silent and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def say_no_more(self) -> None:
+        """Closes this end for what would be said; it still hears."""
+        if self.transport is not None and not self._is_silent and not self.transport.is_closing():
+            self._is_silent = True
+            self.transport.write_eof()
+
+    def close(self) -> None:
+        """Closes this end, once all is said."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def _later(self, say: Callable[["Side"], None]) -> None:
         """Says it at the other end: at once, or after the link's delay, and in any case in order."""
         loop = asyncio.get_running_loop()
         self._due = max(self._due, loop.time() + self._link.faults.delay)
@@ -72,9 +89,9 @@ class Side(asyncio.Protocol):
         else:
             loop.call_at(self._due, self._say, say)
 
-    def _say(self, say: Callable[[asyncio.Transport], None]) -> None:
-        if self.other is not None and self.other.transport is not None and not self.other.transport.is_closing():
-            say(self.other.transport)
+    def _say(self, say: Callable[["Side"], None]) -> None:
+        if self.other is not None:
+            say(self.other)
 
 
 @dataclass(slots=True)
@@ -161,9 +178,7 @@ class Link:
         theirs = [side for side in self._sides if side._is_server and side.transport is not None]
         chosen = dice.sample(theirs, round(len(theirs) * share))
         for side in chosen:
-            assert side.transport is not None
-            if not side.transport.is_closing() and side.transport.can_write_eof():
-                side.transport.write_eof()
+            side.say_no_more()
         self.cuts += len(chosen)
         return len(chosen)
 
