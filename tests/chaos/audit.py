@@ -81,9 +81,8 @@ def audit(
     ]
     for row in commands:
         found += [Breach("history", row.id, why) for why in _history(row, of_command.get(row.id, []))]
-    found += [
-        Breach("history", id_, "it has events and is no more") for id_ in of_command.keys() - {r.id for r in commands}
-    ]
+    gone = sorted(of_command.keys() - {row.id for row in commands})
+    found += [Breach("history", id_, "it has events and is no more") for id_ in gone]
     found += _repeated(events)
     return [*found, *_presence(events)]
 

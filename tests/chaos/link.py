@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, TypeVar, cast
@@ -73,7 +74,8 @@ class Side(asyncio.Protocol):
         """Closes this end for what would be said; it still hears."""
         if self.transport is not None and not self._is_silent and not self.transport.is_closing():
             self._is_silent = True
-            self.transport.write_eof()
+            with suppress(OSError):  # it is gone, and that is still to be heard
+                self.transport.write_eof()
 
     def close(self) -> None:
         """Closes this end, once all is said."""
@@ -116,6 +118,7 @@ class Link:
     """Listens on a free port of loopback, and forwards to `target`, which may change. For one event loop.
 
     `on_asked` hears what clients say, before it is passed on. `held`: an end has been held back.
+    `cuts`: connections that were cut; `asked_for`: those that clients began.
     """
 
     target: Target
@@ -124,6 +127,7 @@ class Link:
     held: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     cuts: int = 0
+    asked_for: int = 0
     _sides: set[Side] = field(default_factory=set)
     _opening: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -149,6 +153,7 @@ class Link:
     def accepted(self, side: Side) -> None:
         """Somebody has connected."""
         self._sides.add(side)
+        self.asked_for += 1
         if self.faults.refuses:
             side.abort()
             return

@@ -19,7 +19,7 @@ from tests.chaos.place import Place
 from tests.chaos.tormentor import Tormentor
 
 AFTERMATH_SEC = 5.0
-_EXAMPLES = 20
+_EXAMPLES = 10
 _OPEN = "SELECT count(*), max(expires_at) FROM commands WHERE status IN ('pending', 'delivered')"
 Watch = Callable[[dict[str, str]], None]
 
@@ -112,7 +112,7 @@ def run(place: Place, plan: Plan, watch: Watch | None = None, kind: type[Device]
         simulate=told,
         torments={name: _lengths(times) for name, times in tormentor.lengths.items()},
         audit={what: sum(one.what == what for one in found) for what in WHATS},
-        examples=found[:_EXAMPLES],
+        examples=[one for what in WHATS for one in [each for each in found if each.what == what][:_EXAMPLES]],
         faults=tormentor.faults,
     )
 

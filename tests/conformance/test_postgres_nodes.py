@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -411,3 +411,29 @@ def test_a_node_that_was_cut_off_looks_at_everything_once_it_hears_again(
             await heard.until("dev_a")
 
     asyncio.run(run())
+
+
+def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+            link.faults.refuses = True
+            link.drop(1.0, Random(0))
+            link.asked_for = 0
+            caplog.clear()
+            for _ in range(20):
+                with pytest.raises(Problem):
+                    await house.created(device)
+            assert link.asked_for < 5, "each call has tried a connection, and a database that starts up can't"
+            link.faults.refuses = False
+            while True:
+                with suppress(Problem):
+                    assert (await house.created(device)).command.seq == 1
+                    break
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    said = [record for record in caplog.records if "the database can't" in record.getMessage()]
+    assert 1 <= len(said) <= 10

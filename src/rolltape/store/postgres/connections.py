@@ -21,6 +21,9 @@ READ_TRIES = 3
 WAIT_SECONDS = 20.0
 """How long a call waits for a connection."""
 CLOSE_SECONDS = 10.0
+AWAY_SECONDS = 0.2
+"""How long a database that couldn't be reached isn't asked for another connection: thousands of calls that each try one
+would keep a database that starts up from doing so."""
 TRUSTED_MS = 500
 """How long a look at what is due is believed. No command ends sooner than a second after its creation, wherever that
 was: so half a second is for clocks that differ, and for commits that take their time."""
@@ -40,6 +43,8 @@ class PgConnections:
         self._clear_until = 0
         self._looked_at = 0
         self._looking = asyncio.Lock()
+        self._away: BaseException | None = None
+        self._away_until = 0.0
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PgDb]:
@@ -47,10 +52,7 @@ class PgConnections:
 
         Raises Problem (`unavailable`).
         """
-        try:
-            conn = await self.pool.acquire(timeout=WAIT_SECONDS)
-        except (*GONE, asyncpg.PostgresError) as error:
-            raise unavailable(error) from None
+        conn = await self._acquire()
         try:
             yield PgDb(conn)
         except GONE as error:
@@ -59,6 +61,18 @@ class PgConnections:
             raise
         finally:
             await self._give_back(conn)
+
+    async def _acquire(self) -> Any:
+        timer = asyncio.get_running_loop().time
+        if self._away is not None and timer() < self._away_until and self.pool.get_idle_size() == 0:
+            raise unavailable(self._away)
+        try:
+            conn = await self.pool.acquire(timeout=WAIT_SECONDS)
+        except (*GONE, asyncpg.PostgresError) as error:
+            self._away, self._away_until = error.with_traceback(None), timer() + AWAY_SECONDS
+            raise unavailable(error) from None
+        self._away = None
+        return conn
 
     async def _give_back(self, conn: Any) -> None:
         """Raises nothing: what was committed is committed, whatever becomes of the connection."""
