@@ -139,6 +139,12 @@ class Settings:
         0,
         "how long /ready says 503, at the end, while requests are still taken: time for a load balancer to look away",
     )
+    workers: int = _setting(
+        "ROLLTAPE_WORKERS",
+        _whole(1, 256),
+        1,
+        "how many processes serve on this machine, on one port; more than 1 needs PostgreSQL",
+    )
     log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
 
     @staticmethod
@@ -156,7 +162,20 @@ class Settings:
             raise BadSetting("ROLLTAPE_TLS_CERT and ROLLTAPE_TLS_KEY go together: give both, or neither.")
         if settings.recordings_public_url and not (settings.recordings or "").startswith("s3://"):
             raise BadSetting("ROLLTAPE_RECORDINGS_PUBLIC_URL goes with ROLLTAPE_RECORDINGS=s3://…, and nothing else.")
+        if settings.workers > 1 and settings.database is None:
+            raise BadSetting(
+                f"ROLLTAPE_WORKERS={settings.workers} needs PostgreSQL: an SQLite file has one process. "
+                "Set ROLLTAPE_DATABASE=postgresql://…, or leave out ROLLTAPE_WORKERS and --workers."
+            )
         return settings
+
+    def as_env(self) -> dict[str, str]:
+        """The environment that `from_env` makes the same settings of."""
+        return {
+            each.metadata["variable"]: str(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not None
+        }
 
 
 def _read(metadata: Mapping[str, Any], text: str) -> Any:

@@ -21,7 +21,7 @@ RECORDINGS_NAME = "recordings"
 def prepare_folder(data: Path) -> None:
     """Makes the data folder, for its owner's eyes only."""
     if not data.exists():
-        data.mkdir(parents=True, mode=0o700)
+        data.mkdir(parents=True, mode=0o700, exist_ok=True)  # another node may be faster
 
 
 def open_database(data: Path) -> SqliteDb:
