@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+ANSWERS: Final = b"+"
+"""What a node says, once."""
+END: Final = b"."
+REPLACED: Final = b"r"
+"""What it is told: to end, or to end since its successor serves already."""
 START_SECONDS: Final = 60.0
 """A node that doesn't answer after so long will not."""
 
@@ -61,17 +66,17 @@ class NodeProcess:
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(START_SECONDS):
-                return await self._process.stdout.read(1) == b"+"
+                return await self._process.stdout.read(1) == ANSWERS
         except TimeoutError:
             self.kill()
             return False
 
-    def tell(self) -> None:
+    def tell(self, word: bytes = END) -> None:
         """It is to end; told again, it is to hurry."""
         self.told = True
         assert self._process.stdin is not None
         with suppress(OSError):
-            self._process.stdin.write(b".")
+            self._process.stdin.write(word)
 
     async def ended(self, within: float | None = None) -> bool:
         """Waits for its end. False where it had to be killed for it, after `within` seconds."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from rolltape.backoff import Backoff
 from rolltape.clock import Clock
-from rolltape.nodes.process import NodeProcess, Recipe
+from rolltape.nodes.process import REPLACED, NodeProcess, Recipe
 from rolltape.nodes.sockets import EACH, bind_one_more
 
 log = logging.getLogger("rolltape.nodes")
@@ -92,7 +92,7 @@ class Slot:
                 return False
             self.node = new
         if old is not None:
-            old.tell()
+            old.tell(REPLACED)
             if not await old.ended(within):
                 log.error("node %d (pid %d) did not end in time and was killed", self.number, old.pid)
             self._live.discard(old)

@@ -6,7 +6,7 @@ import signal
 from typing import Final, Literal
 
 from rolltape.web.app import WebApp
-from rolltape.wiring.server import Server
+from rolltape.wiring.server import PATIENT_LINGER_SECONDS, Server
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 Teller = Literal["a signal", "its parent"]
@@ -27,6 +27,11 @@ class Ending:
         loop = asyncio.get_running_loop()
         for signum in SIGNALS:
             loop.add_signal_handler(signum, self.tell, "a signal")
+
+    def tell_replaced(self, teller: Teller) -> None:
+        """It is to end, and its successor serves already."""
+        self._server.linger_seconds = PATIENT_LINGER_SECONDS
+        self.tell(teller)
 
     def tell(self, teller: Teller) -> None:
         """It is to end. From here on /ready says no, and each answer is its connection's last."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rolltape.config import Settings
+from rolltape.nodes.process import ANSWERS, REPLACED
 from rolltape.nodes.sockets import listen, url_of
 from rolltape.web.app import WebApp
 from rolltape.web.siblings import Siblings
@@ -97,14 +98,15 @@ class Node:
     def answers(self, settings: Settings, sock: socket.socket) -> None:
         """One byte to the parent."""
         with suppress(OSError):
-            os.write(sys.stdout.fileno(), b"+")
+            os.write(sys.stdout.fileno(), ANSWERS)
 
     async def watch(self, ending: Ending) -> None:
         """Each byte is the parent's word that it is to end; so is the parent's end."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while await reader.read(1):
-            ending.tell("its parent")
+        while word := await reader.read(1):
+            tell = ending.tell_replaced if word == REPLACED else ending.tell
+            tell("its parent")
         if not ending.told.is_set():
             ending.tell("its parent")

@@ -18,6 +18,8 @@ from rolltape.wire.channel import FRAME_LIMIT
 KEEP_ALIVE_SEC: Final = 75
 LINGER_SECONDS: Final = 0.5
 """How long a connection without a request is kept at the end: one may be on its way."""
+PATIENT_LINGER_SECONDS: Final = 3.0
+"""The same where a successor serves already, so that nobody waits for the end."""
 CUT_OFF_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.02
 
@@ -29,6 +31,7 @@ class Server(uvicorn.Server):
         super().__init__(_config(web, settings))
         self.state = self.server_state = State()
         self.answers = asyncio.Event()
+        self.linger_seconds = LINGER_SECONDS
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,7 +54,7 @@ class Server(uvicorn.Server):
 
     async def _last_requests(self) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + LINGER_SECONDS
+        until = loop.time() + self.linger_seconds
         while self.state.idle and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
 
