@@ -12,7 +12,6 @@ import pytest
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
 from rolltape.store.operations import retention
-from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
@@ -403,77 +402,6 @@ def test_a_commit_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(t
             again = await house.created(device, key="k")
             assert again.replayed
             assert again.command.seq == 1
-
-    asyncio.run(run())
-
-
-class Heard:
-    """What a node heard of the others, and a signal for each."""
-
-    def __init__(self) -> None:
-        self.topics: list[str] = []
-        self.something = asyncio.Event()
-
-    def __call__(self, topics: tuple[str, ...]) -> None:
-        self.topics += topics
-        self.something.set()
-
-    async def until(self, topic: str) -> None:
-        while topic not in self.topics:
-            self.something.clear()
-            await asyncio.wait_for(self.something.wait(), 20)
-
-
-@asynccontextmanager
-async def _buses() -> AsyncIterator[tuple[PgBus, Heard, PgBus, Heard]]:
-    heard = Heard(), Heard()
-    buses = [PgBus(server().url, "rolltape_test", each) for each in heard]
-    try:
-        await asyncio.gather(*(bus.listening.wait() for bus in buses))
-        yield buses[0], heard[0], buses[1], heard[1]
-    finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
-
-
-def test_wake_ups_cross_and_do_not_come_back(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, heard_one, two, heard_two):
-            one.publish(["dev_a", "cmd_a"])
-            two.publish(["dev_b"])
-            await asyncio.gather(heard_two.until("cmd_a"), heard_one.until("dev_b"))
-            assert "dev_a" not in heard_one.topics
-            assert "dev_b" not in heard_two.topics
-
-    asyncio.run(run())
-
-
-def test_many_wake_ups_are_few_notifications_none_of_them_too_long(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, _, _, heard):
-            topics = [f"dev_{n:022d}" for n in range(2000)]
-            one.publish(topics)
-            await heard.until(topics[-1])
-            assert [topic for topic in heard.topics if topic in set(topics)] == topics
-
-    asyncio.run(run())
-
-
-def test_a_node_that_was_cut_off_looks_at_everything_once_it_hears_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
-
-    async def run() -> None:
-        async with _buses() as (one, _, two, heard):
-            heard.topics.clear()
-            await server().run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE '%LISTEN%rolltape_test%' "
-                "AND pid <> pg_backend_pid()"
-            )
-            await heard.until("*")
-            await asyncio.gather(one.listening.wait(), two.listening.wait())
-            one.publish(["dev_a"])
-            await heard.until("dev_a")
 
     asyncio.run(run())
 
