@@ -84,7 +84,7 @@ def _nothing_settles(patch: Patch) -> None:
 
 
 def _trusts_for_ever(patch: Patch) -> None:
-    patch.setattr("rolltape.store.postgres.connections.TRUSTED_MS", 10**9)
+    patch.setattr("rolltape.store.outlook.TRUSTED_MS", 10**9)
 
 
 def _company_is_never_refused(patch: Patch) -> None:
