@@ -15,6 +15,7 @@ from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
+from rolltape.wire.command import CommandType
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
 
@@ -79,6 +80,27 @@ async def test_each_command_has_its_own_seq_and_the_order_of_its_numbers(one: Ho
         mine = sorted((row for row in rows if row.device_id == device), key=lambda row: row.seq)
         assert [row.seq for row in mine] == list(range(1, 31))
         assert [row.n for row in mine] == sorted(row.n for row in mine)
+
+
+@on_two_nodes
+async def test_each_stop_has_its_own_seq_and_leaves_none_open_before_it(one: House, two: House) -> None:
+    devices = [await one.device() for _ in range(3)]
+    rows = await asyncio.gather(
+        *(house.create(device, "stop_recording") for _ in range(5) for device in devices for house in (one, two))
+    )
+    for device in devices:
+        assert sorted(row.seq for row in rows if row.device_id == device) == list(range(1, 11))
+        assert len(await one.store.list_commands(one.tenant_n, device, ("pending",), None, TOP, NOW)) == 1
+
+
+@on_two_nodes
+async def test_starts_and_stops_at_once_have_one_order(one: House, two: House) -> None:
+    device = await one.device()
+    kinds: list[CommandType] = ["start_recording", "start_recording", "stop_recording"]
+    rows = await asyncio.gather(
+        *(house.create(device, kind) for _ in range(10) for kind in kinds for house in (one, two))
+    )
+    assert sorted(row.seq for row in rows) == list(range(1, 61))
 
 
 @on_two_nodes

@@ -45,6 +45,9 @@ class PgConnections:
             raise unavailable(error) from None
         try:
             yield PgDb(conn)
+        except asyncpg.InternalClientError:
+            conn.terminate()  # it has lost its place in the conversation: nobody shall wait for it again
+            raise
         finally:
             await self.pool.release(conn)
 

@@ -24,6 +24,7 @@ GONE: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,  # it is a standby by now
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # so it says where the connection ended between two statements
     asyncpg.IdleInTransactionSessionTimeoutError,
     ConnectionError,
     TimeoutError,
