@@ -27,6 +27,7 @@ from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.housekeeping import Keys, Leftovers, Sweep
+from rolltape.workers.retention import Retention
 from rolltape.workers.states import Offline, States
 
 log = logging.getLogger("rolltape")
@@ -38,7 +39,7 @@ GC_THRESHOLD = 50_000
 SWITCH_SECONDS = 0.0005
 """The writer lets go of the interpreter at each statement, and would wait Python's 5 ms to get it back each time."""
 
-WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep, Leftovers)
+WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep, Leftovers, Retention)
 
 
 class Server(uvicorn.Server):
