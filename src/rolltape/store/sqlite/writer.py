@@ -44,7 +44,6 @@ class _Job(NamedTuple):
     op: Callable[..., Coroutine[Any, Any, Any]]
     args: tuple[Any, ...]
     brief: bool
-    loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
 
 
@@ -90,7 +89,7 @@ class Writer:
             raise _unavailable("too many writes are waiting")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Job(op, args, op in self._brief, loop, future))
+        self._waiting.append(_Job(op, args, op in self._brief, future))
         if not self._under_way:
             self._under_way = True
             self._idle.clear()
