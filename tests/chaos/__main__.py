@@ -61,8 +61,8 @@ def told(report: ChaosReport) -> str:
         f"create to answer: p50 {fleet.accepting.p50_ms} ms, p99 {fleet.accepting.p99_ms}, "
         f"worst {fleet.accepting.worst_ms}; create to deed: p50 {fleet.delay.p50_ms} ms, p99 {fleet.delay.p99_ms}, "
         f"worst {fleet.delay.worst_ms}; true time to {fleet.true_time_error_ms} ms",
-        f"calls of devices: {fleet.figures.get('calls', 0):,}, without an answer "
-        f"{fleet.figures.get('no_answer', 0):,}, power cuts {fleet.figures.get('power_cuts', 0):,}",
+        f"devices asked {fleet.figures.get('calls', 0):,} things; had no answer, or no connection, "
+        f"{fleet.figures.get('no_answer', 0):,} times; power cuts {fleet.figures.get('power_cuts', 0):,}",
         "torments, and seconds from the beginning of each until all nodes served again:",
         *(
             f"  {name:28} {one.times:4} times, median {one.median_s}, worst {one.worst_s}"
