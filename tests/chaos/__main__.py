@@ -109,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--loss", type=float, default=0.05, help="the part of all calls that get lost (%(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="what chance does (%(default)d)")
     parser.add_argument("--pace", type=float, default=1.0, help="how long torments last, 1: in full (%(default)g)")
-    parser.add_argument("--gap", type=float, default=2.0, help="longest calm between two torments, s (%(default)g)")
+    parser.add_argument("--gap", type=float, default=4.0, help="longest calm between two torments, s (%(default)g)")
     parser.add_argument("--calm", action="store_true", help="no torment: what to compare with")
     parser.add_argument("--only", nargs="+", choices=list(TORMENTS), metavar="TORMENT", help="no others than these")
     parser.add_argument("--hurried", action="store_true", help="a PostgreSQL that doesn't wait for its disk")
