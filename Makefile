@@ -62,7 +62,7 @@ format: $(DEV_STAMP)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --group build -o requirements/run.lock
-	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra objects --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra nats --extra objects --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out dist build

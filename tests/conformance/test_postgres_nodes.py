@@ -11,8 +11,6 @@ import pytest
 
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
-from rolltape.store.operations import retention
-from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
@@ -107,70 +105,6 @@ async def test_each_command_expires_once_whoever_notices(one: House, two: House)
     assert sorted(id_ for ids in expired for id_ in ids) == sorted(row.id for row in rows)
     for row in rows:
         assert await two.history(row, late) == [("created", None), ("expired", "pending")]
-
-
-@on_two_nodes
-async def test_what_has_aged_goes_once_whichever_node_lets_go_of_it(one: House, two: House) -> None:
-    rows = [await one.create(await one.device(), ttl=1) for _ in range(30)]
-    await one.store.expire_due(NOW + 1000)
-    gone = 0
-    while found := await asyncio.gather(*(house.store.age_out_commands(NOW + 1000, 4) for house in (one, two))):
-        gone += sum(found)
-        if not any(found):
-            break
-    assert gone == len(rows)
-    for row in rows:
-        await refused(Code.NOT_FOUND, two.get(row, NOW + 1000))
-    events = [await house.store.age_out_events(NOW, 100) for house in (one, two)]
-    assert events == [60, 0]
-
-
-@on_two_nodes
-async def test_a_device_that_somebody_holds_is_left_for_the_next_time(one: House, two: House) -> None:
-    held, free = [await one.create(await one.device(), ttl=1) for _ in range(2)]
-    await one.store.expire_due(NOW + 1000)
-
-    async def meanwhile(db: Any) -> int:
-        await db.hold([held.device_id])
-        return await asyncio.wait_for(two.store.age_out_commands(NOW + 1000, 10), 5)
-
-    assert await pg(one)._at.write(meanwhile) == 1
-    await refused(Code.NOT_FOUND, two.get(free, NOW + 1000))
-    assert (await two.get(held, NOW + 1000)).status == "expired"
-    assert await two.store.age_out_commands(NOW + 1000, 10) == 1
-
-
-@on_two_nodes
-async def test_a_report_that_lands_meanwhile_keeps_its_command(one: House, two: House) -> None:
-    """Whoever lets go looks again once it holds the device."""
-    row = await one.create(await one.device(), ttl=1)
-    await one.store.expire_due(NOW + 1000)
-    looked = asyncio.Event()
-
-    async def late(db: Any) -> int:
-        hold_free = db.hold_free
-
-        async def reported_first(device_ids: Any) -> Any:
-            await two.report(row, now=NOW + 2000)
-            looked.set()
-            return await hold_free(device_ids)
-
-        return await retention.age_out_commands(_Instead(db, hold_free=reported_first), NOW + 1000, 10)
-
-    assert await pg(one)._at.write(late) == 0
-    assert looked.is_set()
-    assert (await two.get(row, NOW + 2000)).status == "executed"
-
-
-class _Instead:
-    """A database of which something is otherwise."""
-
-    def __init__(self, db: Any, **other: Any) -> None:
-        self._db = db
-        self.__dict__.update(other)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._db, name)
 
 
 @on_two_nodes
@@ -403,77 +337,6 @@ def test_a_commit_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(t
             again = await house.created(device, key="k")
             assert again.replayed
             assert again.command.seq == 1
-
-    asyncio.run(run())
-
-
-class Heard:
-    """What a node heard of the others, and a signal for each."""
-
-    def __init__(self) -> None:
-        self.topics: list[str] = []
-        self.something = asyncio.Event()
-
-    def __call__(self, topics: tuple[str, ...]) -> None:
-        self.topics += topics
-        self.something.set()
-
-    async def until(self, topic: str) -> None:
-        while topic not in self.topics:
-            self.something.clear()
-            await asyncio.wait_for(self.something.wait(), 20)
-
-
-@asynccontextmanager
-async def _buses() -> AsyncIterator[tuple[PgBus, Heard, PgBus, Heard]]:
-    heard = Heard(), Heard()
-    buses = [PgBus(server().url, "rolltape_test", each) for each in heard]
-    try:
-        await asyncio.gather(*(bus.listening.wait() for bus in buses))
-        yield buses[0], heard[0], buses[1], heard[1]
-    finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
-
-
-def test_wake_ups_cross_and_do_not_come_back(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, heard_one, two, heard_two):
-            one.publish(["dev_a", "cmd_a"])
-            two.publish(["dev_b"])
-            await asyncio.gather(heard_two.until("cmd_a"), heard_one.until("dev_b"))
-            assert "dev_a" not in heard_one.topics
-            assert "dev_b" not in heard_two.topics
-
-    asyncio.run(run())
-
-
-def test_many_wake_ups_are_few_notifications_none_of_them_too_long(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, _, _, heard):
-            topics = [f"dev_{n:022d}" for n in range(2000)]
-            one.publish(topics)
-            await heard.until(topics[-1])
-            assert [topic for topic in heard.topics if topic in set(topics)] == topics
-
-    asyncio.run(run())
-
-
-def test_a_node_that_was_cut_off_looks_at_everything_once_it_hears_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
-
-    async def run() -> None:
-        async with _buses() as (one, _, two, heard):
-            heard.topics.clear()
-            await server().run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE '%LISTEN%rolltape_test%' "
-                "AND pid <> pg_backend_pid()"
-            )
-            await heard.until("*")
-            await asyncio.gather(one.listening.wait(), two.listening.wait())
-            one.publish(["dev_a"])
-            await heard.until("dev_a")
 
     asyncio.run(run())
 
