@@ -21,6 +21,10 @@ TRIES = 5
 WAIT_SECONDS = 20.0
 """How long a call waits for a connection."""
 SMALLEST_POOL = 2
+PLANS_SECONDS = 2.0
+"""How long a connection keeps its plans. One that was made on an empty table goes by any index, and the rows may not be
+counted for a minute or more; to make all plans anew takes a few milliseconds."""
+MOST_KNOWN = 1000
 
 
 async def _nothing_to_reset(conn: Any) -> None:
@@ -34,6 +38,7 @@ class PgConnections:
         self.pool = pool
         self._hear = (on_ended, on_moved)
         self.outlook = Outlook()
+        self._plans_good_until: dict[int, float] = {}
         self._looking = asyncio.Lock()
 
     @asynccontextmanager
@@ -44,12 +49,24 @@ class PgConnections:
         except GONE as error:
             raise unavailable(error) from None
         try:
+            await self._plan_anew(conn)
             yield PgDb(conn)
         except asyncpg.InternalClientError:
             conn.terminate()  # it has lost its place in the conversation: nobody shall wait for it again
             raise
         finally:
             await self.pool.release(conn)
+
+    async def _plan_anew(self, conn: Any) -> None:
+        """Forgets the plans that were made when the tables may have been much smaller."""
+        pid, now = conn.get_server_pid(), asyncio.get_running_loop().time()
+        if now < self._plans_good_until.get(pid, 0.0):
+            return
+        if len(self._plans_good_until) >= MOST_KNOWN:
+            self._plans_good_until.clear()
+        self._plans_good_until[pid] = now + PLANS_SECONDS
+        with suppress(*GONE):  # if it is broken, who is about to use it finds that too, and knows what to do
+            await conn.execute("DISCARD PLANS")
 
     async def write(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One operation in a transaction of its own; its answer once that is durable.
