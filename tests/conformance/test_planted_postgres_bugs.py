@@ -14,6 +14,7 @@ from rolltape.store.postgres import creates, landings, position, rounds, unit
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from tests.conformance import test_postgres_nodes as nodes
+from tests.conformance import test_postgres_retention as ageing
 from tests.conformance.test_postgres_store import PgSuite
 
 Patch = pytest.MonkeyPatch
@@ -143,7 +144,7 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
     (_company_is_never_refused, promise("test_two_at_once_with_one_key_make_one_command")),
     (_room_for_all, nodes.test_a_queue_is_full_on_both),
     (_the_last_number_will_do, nodes.test_a_position_leaves_no_event_behind_that_is_still_to_come),
-    (_takes_what_others_hold, nodes.test_a_device_that_somebody_holds_is_left_for_the_next_time),
+    (_takes_what_others_hold, ageing.test_a_device_that_somebody_holds_is_left_for_the_next_time),
     (
         words("retention.delete_history", "command_id = ANY", "command_id <> ANY"),
         promise("test_an_expired_command_goes_with_its_history_when_its_time_is_so_long_over"),

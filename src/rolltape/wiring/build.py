@@ -126,7 +126,7 @@ async def open_services(settings: Settings, clock: Clock) -> Services:
     credentials = Credentials(token_seconds=TOKEN_SECONDS if alone else BELIEVED_SECONDS)
     wakeups = Wakeups()
     store = await open_store(settings, credentials.forget, wakeups.changed)
-    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    wakeups.bus = open_bus(settings, vault, wakeups.heard)
     return Services(settings, clock, store, blobs, vault, wakeups, credentials)
 
 

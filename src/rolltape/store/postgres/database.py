@@ -23,9 +23,10 @@ from rolltape.store.database import (
 PACKAGE = __package__
 MIGRATING: Final = 0x726F6C6C74617065
 """The advisory lock of whoever changes the schema, or makes what a deployment has once: b"rolltape"."""
-IDLE_SECONDS = 15
+IDLE_SECONDS = 7
 """How long a transaction may say nothing before the database ends it: a node that froze must not hold others up."""
 LOCK_SECONDS = 10
+"""How long it may wait for a lock: longer than a node that froze can hold one, so that who waits has its turn."""
 ASK_AGAIN_SECONDS = 0.05
 BUILD_SECONDS = 86_400
 """How long an index may take that is made while others go on."""
