@@ -158,7 +158,7 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
         promise("test_only_the_device_and_binding_that_ask_are_offered_to"),
     ),
     (
-        of_rounds("before_creation_at_once", "c.generation = b.generation", "true"),
+        of_rounds("before_creation_at_once", "k.generation = b.generation", "true"),
         promise("test_a_key_belongs_to_its_binding_and_is_honoured_after_it"),
     ),
     (

@@ -26,6 +26,10 @@ AWAY_SECONDS = 0.2
 """How long a database that couldn't be reached isn't asked for another connection: thousands of calls that each try one
 would keep a database that starts up from doing so."""
 SMALLEST_POOL = 2
+PLANS_SECONDS = 2.0
+"""How long a connection keeps its plans. One that was made on an empty table goes by any index, and the rows may not be
+counted for a minute or more; to make all plans anew takes a few milliseconds."""
+MOST_KNOWN = 1000
 
 
 async def _nothing_to_reset(conn: Any) -> None:
@@ -39,6 +43,7 @@ class PgConnections:
         self.pool = pool
         self._hear = (on_ended, on_moved)
         self.outlook = Outlook()
+        self._plans_good_until: dict[int, float] = {}
         self._looking = asyncio.Lock()
         self._away: BaseException | None = None
         self._away_until = 0.0
@@ -51,6 +56,7 @@ class PgConnections:
         """
         conn = await self._acquire()
         try:
+            await self._plan_anew(conn)
             yield PgDb(conn)
         except GONE as error:
             if is_gone(error):
@@ -77,6 +83,17 @@ class PgConnections:
             await self.pool.release(conn)
         except (*GONE, asyncpg.PostgresError) as error:  # the pool has thrown it away
             log.warning("a connection to the database broke: %s: %s", type(error).__name__, error)
+
+    async def _plan_anew(self, conn: Any) -> None:
+        """Forgets the plans that were made when the tables may have been much smaller."""
+        pid, now = conn.get_server_pid(), asyncio.get_running_loop().time()
+        if now < self._plans_good_until.get(pid, 0.0):
+            return
+        if len(self._plans_good_until) >= MOST_KNOWN:
+            self._plans_good_until.clear()
+        self._plans_good_until[pid] = now + PLANS_SECONDS
+        with suppress(*GONE):  # if it is broken, who is about to use it finds that too, and knows what to do
+            await conn.execute("DISCARD PLANS")
 
     async def write(self, op: PgOp[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One operation in a transaction of its own; its answer once that is durable.

@@ -151,25 +151,33 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
 ORDER BY a.i
 
 -- name: before_creation_at_once
--- What `hold` and `before_creation` find, without taking hold.
+-- What `hold` and `before_creation` find, without taking hold. Where the tables are still empty any index seems as good as
+-- another, so each look is written such that one alone fits best: the plan is kept.
 SELECT a.i, b.device_id, b.tenant_n, b.generation, b.end_user_id IS NOT NULL, d.deleted_at IS NOT NULL, d.grant_alg,
        b.held_kids, s.next_contact_at, b.last_seq, b.last_stop_seq, b.last_ended_stop_seq,
        (
            SELECT count(*) FROM (
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status IN ('pending', 'delivered') AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id AND o.status = 'pending' AND o.type <> 'factory_reset'
+               UNION ALL
+               SELECT 1 FROM commands AS o
+               WHERE o.device_id = a.device_id AND o.status = 'delivered' AND o.type <> 'factory_reset'
                LIMIT $4::bigint
            ) AS open
        ),
-       c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.status, c.params, c.result, c.error_code,
-       c.error_message, c.created_at, c.expires_at, c.delivered_at, c.executed_at, c.reported_at, c.route, c.offers,
-       c.offered_routes, c.last_offered_at, c.evidence, c.relay_grants_until, c.request_hash
+       c.*
 FROM unnest($1::int[], $2::text[], $3::text[]) AS a (i, device_id, key)
 JOIN device_bindings AS b ON b.device_id = a.device_id
 JOIN devices AS d ON d.id = a.device_id
 JOIN device_states AS s ON s.device_id = a.device_id
-LEFT JOIN commands AS c
-  ON c.device_id = a.device_id AND c.generation = b.generation AND c.idempotency_key = a.key
+LEFT JOIN LATERAL (
+    SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message,
+           created_at, expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes,
+           last_offered_at, evidence, relay_grants_until, request_hash
+    FROM commands AS k
+    WHERE k.device_id = a.device_id AND k.generation = b.generation AND k.idempotency_key = a.key
+    LIMIT 1
+) AS c ON true
 
 -- name: create_at_once
 -- All or nothing: where a device isn't as it was found, it divides by zero, and all of it is rolled back.
