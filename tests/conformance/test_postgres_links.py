@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -13,6 +14,7 @@ from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
+from rolltape.wire.command import CommandType
 from tests.chaos.link import Link
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
@@ -64,24 +66,30 @@ def test_a_server_that_says_good_bye_while_nobody_asks_it_anything_is_left_for_a
     asyncio.run(run())
 
 
-def test_a_commit_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("type_", ["start_recording", "stop_recording"], ids=["at once", "in a transaction"])
+def test_a_creation_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(
+    tmp_path: Path, type_: CommandType
+) -> None:
     async def run() -> None:
         async with _behind_a_link(tmp_path) as (house, link):
             device = await house.device()
+            await house.create(device)  # every statement is known to the database from here on
+            asked = count(1)
 
             def fall_silent(data: bytes) -> None:
-                if b"COMMIT" in data:
+                """At the statement that writes, which the look goes before, or where a transaction is committed."""
+                if b"COMMIT" in data or (type_ == "start_recording" and next(asked) == 2):
                     link.faults.silent = True
                     asyncio.get_running_loop().call_later(0.3, link.drop, 1.0, Random(0))
 
             link.on_asked = fall_silent
             with pytest.raises(Problem, match="may have been done") as refused:
-                await house.created(device, key="k")
+                await house.created(device, type_, key="k")
             assert refused.value.code == Code.UNAVAILABLE
             link.on_asked, link.faults.silent = lambda data: None, False
-            again = await house.created(device, key="k")
+            again = await house.created(device, type_, key="k")
             assert again.replayed
-            assert again.command.seq == 1
+            assert again.command.seq == 2
 
     asyncio.run(run())
 
