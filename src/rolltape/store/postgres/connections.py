@@ -123,7 +123,9 @@ class PgConnections:
         try:
             answer = await work()
         except BaseException as error:
-            if not is_gone(error):
+            if is_gone(error):
+                _cut(db.conn)
+            else:
                 await _roll_back(db, transaction)
             raise
         try:
@@ -148,6 +150,7 @@ class PgConnections:
                 except GONE as error:
                     if not is_gone(error):
                         raise
+                    _cut(db.conn)
                     if last:
                         raise unavailable(error) from None
                     log.warning("a connection to the database broke: %s: %s", type(error).__name__, error)
