@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+DAY_MS = 86_400_000
+
 
 class BadSetting(ValueError):
     """A setting that can't be used; the message names it and says what it takes."""
@@ -23,6 +25,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
     read.__doc__ = f"a whole number from {low} to {high}"
     return read
+
+
+def _days(text: str) -> int:
+    """0, or a whole number from 30 to 36500"""
+    number = int(text)
+    if number != 0 and not 30 <= number <= 36_500:  # an idempotency key is kept for 30 days
+        raise ValueError
+    return number
 
 
 def _path(text: str) -> Path:
@@ -164,7 +174,17 @@ class Settings:
         1,
         "how many processes serve on this machine, on one port; more than 1 needs PostgreSQL",
     )
+    retention_days: int = _setting(
+        "ROLLTAPE_RETENTION_DAYS",
+        _days,
+        90,
+        "after how many days closed commands go, and events; 0: never. Recordings stay until they are deleted",
+    )
     log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
+
+    def aged_before(self, now: int) -> int | None:
+        """What is over since this moment (ms) or longer has aged at `now`; None where nothing ages."""
+        return now - self.retention_days * DAY_MS if self.retention_days else None
 
     @staticmethod
     def from_env(env: Mapping[str, str], **given: Any) -> "Settings":

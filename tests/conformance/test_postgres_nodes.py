@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
+
+import pytest
 
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
@@ -12,6 +15,8 @@ from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
+from rolltape.wire.command import CommandType
+from tests.chaos.link import Link
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
 
@@ -52,6 +57,12 @@ def pg(house: House) -> PgStore:
     return house.store
 
 
+def _is_sure_that_nothing_is_due(house: House) -> None:
+    """The node has looked at what is due, and trusts that for longer than any does."""
+    outlook = pg(house)._pg.outlook
+    outlook._looked_at, outlook._clear_until = NOW, NOW + 10_000
+
+
 @on_two_nodes
 async def test_two_at_once_with_one_key_make_one_command_whichever_node_they_ask(one: House, two: House) -> None:
     device = await one.device()
@@ -70,6 +81,27 @@ async def test_each_command_has_its_own_seq_and_the_order_of_its_numbers(one: Ho
         mine = sorted((row for row in rows if row.device_id == device), key=lambda row: row.seq)
         assert [row.seq for row in mine] == list(range(1, 31))
         assert [row.n for row in mine] == sorted(row.n for row in mine)
+
+
+@on_two_nodes
+async def test_each_stop_has_its_own_seq_and_leaves_none_open_before_it(one: House, two: House) -> None:
+    devices = [await one.device() for _ in range(3)]
+    rows = await asyncio.gather(
+        *(house.create(device, "stop_recording") for _ in range(5) for device in devices for house in (one, two))
+    )
+    for device in devices:
+        assert sorted(row.seq for row in rows if row.device_id == device) == list(range(1, 11))
+        assert len(await one.store.list_commands(one.tenant_n, device, ("pending",), None, TOP, NOW)) == 1
+
+
+@on_two_nodes
+async def test_starts_and_stops_at_once_have_one_order(one: House, two: House) -> None:
+    device = await one.device()
+    kinds: list[CommandType] = ["start_recording", "start_recording", "stop_recording"]
+    rows = await asyncio.gather(
+        *(house.create(device, kind) for _ in range(10) for kind in kinds for house in (one, two))
+    )
+    assert sorted(row.seq for row in rows) == list(range(1, 61))
 
 
 @on_two_nodes
@@ -117,11 +149,11 @@ async def test_what_the_other_node_made_is_never_shown_open_past_its_time(one: H
 async def test_no_go_is_given_past_the_time_even_where_the_node_trusts_its_last_look(one: House, two: House) -> None:
     device = await one.device()
     row = await one.create(device, ttl=1)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     await refused(Code.COMMAND_NO_GO, two.acknowledge(row, now=NOW + 1000))
     assert (await one.get(row, NOW + 1000)).status == "expired"
     again = await one.create(device, ttl=1, now=NOW + 2000)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     assert await two.store.offer(device, 1, "poll", None, 4, NOW + 3000) == ([], False)
     assert (await one.get(again, NOW + 3000)).status == "expired"
 
@@ -290,3 +322,117 @@ async def test_connections_that_are_cut_lose_no_command_and_make_none_twice(one:
         rows = await one.store.list_commands(one.tenant_n, device, (), None, TOP, NOW)
         assert {row.id for row in rows} == {id_ for (owner, _), id_ in made.items() if owner == device}
         assert [row.seq for row in rows] == list(range(8, 0, -1))
+
+
+@asynccontextmanager
+async def _behind_a_link(folder: Path) -> AsyncIterator[tuple[House, Link]]:
+    """A node with one connection, which goes over a link."""
+    url = await url_of(folder)
+    async with open_pg(url) as db:
+        mine, other = await tenants(db)
+    link = Link(server().socket)
+    await link.open()
+    schema = url.rsplit("search_path=", 1)[1]
+    through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable&search_path={schema}"
+    store = await PgStore.open(through, size=1)
+    try:
+        yield House(Ready(store, mine, other, PROJECTS[0], [])), link
+    finally:
+        await store.close()
+        await link.close()
+
+
+@pytest.mark.parametrize("hot", [True, False], ids=["in a round", "in a read"])
+def test_a_server_that_says_good_bye_while_nobody_asks_it_anything_is_left_for_another_connection(
+    tmp_path: Path, hot: bool
+) -> None:
+    """Its last word comes between two statements, and the end of the connection a little later: see InternalClientError
+    in store/postgres/trouble.py."""
+
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+            link.faults.holds_ends = True
+            await server().run(CUT)
+            await asyncio.wait_for(link.held.wait(), 20)
+            await asyncio.sleep(0.02)  # on its way to the client
+            if hot:
+                assert (await house.create(device)).seq == 1
+            else:
+                assert await house.store.is_bound(device, 1)
+            link.faults.holds_ends = False
+
+    asyncio.run(run())
+
+
+def test_a_commit_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+
+            def fall_silent(data: bytes) -> None:
+                if b"COMMIT" in data:
+                    link.faults.silent = True
+                    asyncio.get_running_loop().call_later(0.3, link.drop, 1.0, Random(0))
+
+            link.on_asked = fall_silent
+            with pytest.raises(Problem, match="may have been done") as refused:
+                await house.created(device, key="k")
+            assert refused.value.code == Code.UNAVAILABLE
+            link.on_asked, link.faults.silent = lambda data: None, False
+            again = await house.created(device, key="k")
+            assert again.replayed
+            assert again.command.seq == 1
+
+    asyncio.run(run())
+
+
+def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+            link.faults.refuses = True
+            link.drop(1.0, Random(0))
+            link.asked_for = 0
+            caplog.clear()
+            for _ in range(20):
+                with pytest.raises(Problem):
+                    await house.created(device)
+            assert link.asked_for < 5, "each call has tried a connection, and a database that starts up can't"
+            link.faults.refuses = False
+            while True:
+                with suppress(Problem):
+                    assert (await house.created(device)).command.seq == 1
+                    break
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    said = [record for record in caplog.records if "the database can't" in record.getMessage()]
+    assert 1 <= len(said) <= 10
+
+
+def test_a_bus_survives_the_good_bye_of_its_server_and_says_what_it_had_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
+
+    async def run() -> None:
+        link, heard = Link(server().socket), Heard()
+        await link.open()
+        through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable"
+        speaks = PgBus(through, "rolltape_test", lambda topics: None)
+        await speaks.listening.wait()
+        link.faults.holds_ends = True
+        await server().run(CUT)
+        await asyncio.wait_for(link.held.wait(), 20)
+        hears = PgBus(server().url, "rolltape_test", heard)
+        await hears.listening.wait()
+        speaks.publish(["dev_a"])
+        await heard.until("dev_a")
+        link.faults.holds_ends = False
+        await asyncio.gather(speaks.close(), hears.close())
+        await link.close()
+
+    asyncio.run(run())

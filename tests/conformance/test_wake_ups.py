@@ -1,7 +1,7 @@
 """The buses between nodes: by PostgreSQL and by NATS, the same promises."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -164,6 +164,37 @@ async def test_many_wake_ups_are_few_letters_none_of_them_too_long(
 
 
 @between_nodes
+async def test_of_more_than_it_keeps_the_others_look_at_everything(
+    kind: Kind, one: NodeBus, heard_one: Heard, other: NodeBus, heard: Heard
+) -> None:
+    heard.topics.clear()
+    one.publish(f"dev_{n}" for n in range(buses.MOST_WAITING + 1))
+    assert len(one._out) == 1
+    await heard.until("*")
+    assert heard.topics == ["*"]
+
+
+def test_what_a_line_did_not_take_is_said_on_the_next(kind: Kind) -> None:
+    async def run() -> None:
+        async with two(kind) as (one, _, _, heard):
+            letters = one._letters
+            broken: list[int] = []
+
+            def break_once(topics: Iterable[str]) -> list[str]:
+                if not broken and "dev_a" in topics:
+                    broken.append(1)
+                    raise ConnectionError("cut in the middle of a word")
+                return letters(topics)
+
+            one._letters = break_once  # type: ignore[method-assign]
+            one.publish(["dev_a"])
+            await heard.until("dev_a")
+            assert broken
+
+    asyncio.run(run())
+
+
+@between_nodes
 async def test_rubbish_and_what_others_forge_is_passed_over(
     kind: Kind, one: NodeBus, heard_one: Heard, other: NodeBus, heard: Heard
 ) -> None:
@@ -172,7 +203,7 @@ async def test_rubbish_and_what_others_forge_is_passed_over(
         await kind.say(text)
     await kind.say(good.replace("dev_before", "dev_changed"))
     await kind.say(one._tag(" nobody dev_nobody") + " nobody dev_nobody")
-    for topics in ("*", "dev_ok; dev", "opened:", "dev_" + "x" * 65):
+    for topics in ("**", "dev_ok; dev", "opened:", "dev_" + "x" * 65):
         line = f" 0123abcd {topics}"
         await kind.say(one._tag(line) + line)
     if isinstance(kind, ByNats):

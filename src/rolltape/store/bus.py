@@ -28,7 +28,9 @@ ECHO_SECONDS: Final = 5.0
 DEAF_LOOK_SECONDS: Final = 3.0
 """How often whoever hears nothing looks at everything."""
 EVERYTHING: Final = "*"
-"""As `service.wakeups` has it. It never travels."""
+"""As `service.wakeups` has it."""
+MOST_WAITING: Final = 10_000
+"""Topics that wait for a line; of more, the others are told to look at everything."""
 _TAG: Final = 16
 _NODE: Final = re.compile(r"[0-9a-f]{8}")
 _TOPIC: Final = re.compile(r"(?:[a-z]{1,16}:)?[a-z]{1,8}_[A-Za-z0-9]{1,64}")
@@ -71,6 +73,8 @@ class NodeBus:
     def publish(self, topics: Iterable[str]) -> None:
         """Tells the other nodes, soon."""
         self._out.update(dict.fromkeys(topics))
+        if len(self._out) > MOST_WAITING:
+            self._out = {EVERYTHING: None}
         self._something.set()
 
     def look(self) -> None:
@@ -96,7 +100,7 @@ class NodeBus:
             return
         if node == self._node:
             self._unheard_since = None
-        elif known := tuple(topic for topic in topics if _TOPIC.fullmatch(topic)):
+        elif known := tuple(topic for topic in topics if topic == EVERYTHING or _TOPIC.fullmatch(topic)):
             self._hear(known)
 
     async def _run(self) -> None:
@@ -122,6 +126,7 @@ class NodeBus:
         loop = asyncio.get_running_loop()
         self._unheard_since = None
         self.listening.set()
+        self._something.set()  # there may be something left from before
         self._looked_at = loop.time()
         self._hear((EVERYTHING,))
         while not line.is_closed():
@@ -130,20 +135,24 @@ class NodeBus:
                     await self._something.wait()
             timely = self._something.is_set()
             self._something.clear()
-            topics, self._out = self._out, {}
             if line.is_closed():
                 return
-            if topics or not timely:
-                await self._say(line, topics, loop)
+            if self._out or not timely:
+                await self._say(line, loop)
             await asyncio.sleep(LINGER_SECONDS)
 
-    async def _say(self, line: Line, topics: Iterable[str], loop: asyncio.AbstractEventLoop) -> None:
+    async def _say(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
         if self._unheard_since is None:
             self._unheard_since = loop.time()
         elif loop.time() - self._unheard_since > ECHO_SECONDS:
             raise ConnectionError("what is said doesn't come back")
-        async with asyncio.timeout(ECHO_SECONDS):
-            await line.send(self._letters(topics))
+        topics, self._out = self._out, {}
+        try:
+            async with asyncio.timeout(ECHO_SECONDS):
+                await line.send(self._letters(topics))
+        except BaseException:
+            self.publish(topics)  # said again on the next line; to hear it twice does no harm
+            raise
 
     def _letters(self, topics: Iterable[str]) -> list[str]:
         letters, line = [], f" {self._node}"

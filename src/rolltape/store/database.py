@@ -33,11 +33,13 @@ class Db(Protocol):
     """One connection, inside a transaction unless it only reads.
 
     `ended` collects the devices whose binding the present transaction ends, `moved` those of whose commands it moves
-    one: once it is committed, somebody must hear. `sole`: nobody else can write while this transaction lasts.
+    one: once it is committed, somebody must hear. `sole`: nobody else can write while this transaction lasts; then
+    nothing that it can see is due before `clear_until` (ms).
     """
 
     ended: list[str]
     moved: list[str]
+    clear_until: int
 
     @property
     def sole(self) -> bool: ...
@@ -70,6 +72,10 @@ class Db(Protocol):
 
         Whoever holds devices holds them all at once, and asks for nothing else that somebody may hold.
         """
+        ...
+
+    async def hold_free(self, device_ids: Iterable[str], /) -> set[str]:
+        """The same for those of them that nobody holds at this moment, without waiting: these."""
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[None]:

@@ -11,12 +11,13 @@ from rolltape.service.vault import Vault
 from rolltape.service.wakeups import Bus
 from rolltape.store.base import Store
 from rolltape.store.connections import Hear, nobody
-from rolltape.store.database import Db
+from rolltape.store.database import Db, drive
 from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.store.sqlite.database import FILE_NAME, SqliteDb, connect, migrate
 from rolltape.store.sqlite.store import SqliteStore
+from rolltape.wiring.moved import refuse_moved, refuse_unfinished
 
 RECORDINGS_NAME = "recordings"
 
@@ -30,7 +31,8 @@ def prepare_folder(data: Path) -> None:
 def open_database(data: Path) -> SqliteDb:
     """The database of a data folder, made if need be, its schema up to date.
 
-    Raises ValueError where a new one would hide that the old one is gone, or for a newer schema; OSError, apsw.Error.
+    Raises ValueError where a new one would hide that the old one is gone, for a newer schema, and for one that was
+    moved to PostgreSQL; OSError, apsw.Error.
     """
     prepare_folder(data)
     if not (data / FILE_NAME).exists() and any((data / RECORDINGS_NAME).rglob("med_*")):
@@ -39,7 +41,12 @@ def open_database(data: Path) -> SqliteDb:
             "Put it back, or restore a backup into an empty folder."
         )
     db = connect(data)
-    migrate(db)
+    try:
+        migrate(db)
+        drive(refuse_moved(data, db))
+    except BaseException:
+        db.conn.close()
+        raise
     return db
 
 
@@ -51,6 +58,7 @@ async def open_db(settings: Settings) -> AsyncIterator[Db]:
     """
     if settings.database is not None:
         async with open_pg(settings.database) as pg:
+            await refuse_unfinished(pg)
             yield pg
         return
     db = open_database(settings.data)
