@@ -11,6 +11,7 @@ import pytest
 
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
+from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
@@ -18,6 +19,7 @@ from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
 from rolltape.wire.command import CommandType
 from tests.chaos.link import Link
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
+from tests.conformance.test_wake_ups import CHANNEL, KEY, Heard
 from tests.postgres import server, url_of
 
 TOP = Position(FIRST, 1000)
@@ -416,18 +418,18 @@ def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
 def test_a_bus_survives_the_good_bye_of_its_server_and_says_what_it_had_to_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
+    monkeypatch.setattr("rolltape.store.bus.RECONNECT_SECONDS", 0.01)
 
     async def run() -> None:
         link, heard = Link(server().socket), Heard()
         await link.open()
         through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable"
-        speaks = PgBus(through, "rolltape_test", lambda topics: None)
+        speaks = PgBus(through, CHANNEL, KEY, lambda topics: None)
         await speaks.listening.wait()
         link.faults.holds_ends = True
         await server().run(CUT)
         await asyncio.wait_for(link.held.wait(), 20)
-        hears = PgBus(server().url, "rolltape_test", heard)
+        hears = PgBus(server().url, CHANNEL, KEY, heard)
         await hears.listening.wait()
         speaks.publish(["dev_a"])
         await heard.until("dev_a")
