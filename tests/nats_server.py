@@ -36,6 +36,11 @@ class NatsServer:
         """Where it is."""
         return f"nats://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         command = [str(NATS), "-a", "127.0.0.1", "-p", str(self.port), *self._more]

@@ -215,6 +215,24 @@ async def test_going_online_and_offline_is_one_event_on_whichever_node(one: Hous
 
 
 @on_two_nodes
+async def test_what_a_device_said_last_stands_whichever_node_writes_last(one: House, two: House) -> None:
+    device = await one.device()
+    early = StateDelta(one.tenant_n, NOW + 1000, battery_percent=80, flags=1, last_heartbeat_at=NOW, seen_at=NOW)
+    late = StateDelta(one.tenant_n, NOW + 1005, battery_percent=20, last_heartbeat_at=NOW + 5, seen_at=NOW + 5)
+    one.store.note_state(device, early)
+    two.store.note_state(device, late)
+    await two.store.flush_states()
+    await one.store.flush_states()
+    row = await two.store.get_device(two.tenant_n, device)
+    assert (row.battery_percent, row.last_heartbeat_at, row.online_until) == (20, NOW + 5, NOW + 1005)
+    assert row.flags == 1, "what it said earlier and not again stands too"
+    # A clock that was far ahead and was set right doesn't shut out all that comes after it.
+    one.store.note_state(device, StateDelta(one.tenant_n, 2, battery_percent=7, last_heartbeat_at=1, seen_at=1))
+    await one.store.flush_states()
+    assert (await two.store.get_device(two.tenant_n, device)).battery_percent == 7
+
+
+@on_two_nodes
 async def test_a_key_that_one_node_made_and_revoked_is_known_on_the_other(one: House, two: House) -> None:
     hash_ = bytes(32)
     key = await one.store.insert_key(NewKey("key_a", one.tenant_n, hash_, None, "[]"), NOW)
