@@ -15,7 +15,7 @@ help:
 	@echo "make demo    see it work: a server, a recorder, a command and its recording (ONCE=1 ends by itself, BLE=1 goes over the air)"
 	@echo "make test    the gate and every test"
 	@echo "make check   the gate alone: format, lint, types, import floors, docs against code"
-	@echo "make bench   the benchmarks: ratios against a hand-written peer"
+	@echo "make bench   the benchmarks: ratios against a hand-written peer, queues and limits (about 25 minutes)"
 	@echo "make docs    write the generated parts of docs/ again"
 	@echo "make format  put every file in the house's format"
 	@echo "make lock    resolve the lock files again (needs uv)"
