@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Protocol
 
 from bench.effort import Effort
@@ -16,6 +17,9 @@ Measured = dict[str, list[Figures]]
 
 
 NEVER_SO_MANY = 1 << 24
+
+
+_LANES = count()
 
 
 class Lane(Protocol):
@@ -35,13 +39,13 @@ class HttpLane:
 
     def __init__(self, target: Target, request: str, expect: int, note: str = "", devices: int = 0) -> None:
         """`devices`: how many of the target's, the first ones; 0: all."""
-        self._devices = devices or target.devices.count
+        self.devices = devices or target.devices.count
         self.name = target.name
         self.note = note
         self._target = target
         self._request = request
         self._expect = expect
-        self._next = 0
+        self._next = next(_LANES) << 40  # a store may outlive its lane: another one's numbers must not come again
 
     def run(self, callers: int, effort: Effort) -> Figures:
         """A closed loop."""
@@ -50,7 +54,7 @@ class HttpLane:
     def plan(self, callers: int, warmup: float, seconds: float) -> Plan:
         """What `go` takes, for a closed loop."""
         at = self._target
-        return Plan(at.host, at.port, callers, warmup, seconds, self._expect, self._request, self._devices)
+        return Plan(at.host, at.port, callers, warmup, seconds, self._expect, self._request, self.devices)
 
     def go(self, plan: Plan) -> Figures:
         """One run, with the processor time that the server took for each answer."""

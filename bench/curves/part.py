@@ -122,10 +122,10 @@ def _beside(session: Session, store: str, seeded: Seeded, point: Point) -> Itera
 
 
 def _measure(session: Session, store: str, name: str, point: Point, lanes: tuple[HttpLane, HttpLane]) -> None:
-    callers = CALLS[name].callers
-    found = in_turn(session, f"{name} with {point.name}, {store}", lanes, callers, session.effort.curve_rounds)
+    callers, rounds = CALLS[name].callers, session.effort.curve_rounds + 1
+    found = in_turn(session, f"{name} with {point.name}, {store}", lanes, callers, rounds)
     if len(found) == 2:
-        grown, small = found[lanes[0].name], found[lanes[1].name]
+        grown, small = (found[lane.name][1:] for lane in lanes)  # the first only brought the pages into memory
         costs = [_cost(mine) / _cost(theirs) for mine, theirs in zip(grown, small, strict=True)]
         rates = [theirs.per_s / mine.per_s for mine, theirs in zip(grown, small, strict=True)]
         more = {

@@ -1,6 +1,8 @@
 """The load generators: what they send, what they count, and what spoils a run."""
 
 import asyncio
+import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ from bench.load.open import run_open
 from bench.load.plan import Plan, Requests
 from bench.load.run import Figures, request
 from bench.servers.echo import echo
+from bench.servers.process import cpu_seconds
 from bench.session import Missing, Session
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -72,6 +75,14 @@ def test_a_wrong_answer_spoils_the_run_and_is_told() -> None:
         lane = HttpLane(target, request(target, "POST", "/", "x", {}), 204)
         with pytest.raises(RuntimeError, match="201"):
             lane.run(2, QUICK)
+
+
+def test_processor_time_is_that_of_the_whole_process() -> None:
+    before, told = cpu_seconds(os.getpid()), time.process_time()
+    while time.process_time() < told + 0.05:
+        pass
+    assert cpu_seconds(os.getpid()) - before >= 0.04
+    assert cpu_seconds(None) == 0.0
 
 
 class Scripted:
