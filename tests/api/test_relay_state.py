@@ -234,9 +234,11 @@ def test_a_floor_is_above_all_that_was_minted_and_raised_only_where_asked(plain:
 # Recordings
 
 
-def upload(of: Relayed, recording: str, complete: dict[str, Any], audio: bytes = AUDIO) -> Any:
-    """Sends the audio, and completes it so."""
-    path = f"{of.path}/recordings/{recording}"
+def upload(
+    of: Relayed, recording: str, complete: dict[str, Any], audio: bytes = AUDIO, plane: str | None = None
+) -> Any:
+    """Sends the audio, and completes it so; through the relay, unless by another plane."""
+    path = f"{plane or of.path}/recordings/{recording}"
     where = of.call("POST", f"{path}/upload-url", json={"content_type": "audio/ogg", "file_size_bytes": len(audio)})
     assert where.status_code == 201, where.text
     url = where.json()["upload_url"].removeprefix(of.world.web.base_url)
@@ -302,6 +304,47 @@ def test_a_relays_own_sound_never_stands_in_the_way_of_what_a_device_signed(keye
     assert is_refused(keyed.call("POST", complete, json=signed), 409, Code.INTEGRITY_FAILURE)
     assert upload(keyed, recording, signed).json()["status"] == "uploaded"
     assert keyed.challenge(recording_id=recording).sha256 == sha256.digest()
+
+
+@pytest.mark.parametrize("route", ["relay", "own connection"])
+@pytest.mark.parametrize(("announced", "sent"), [(9_999, 7), (7, 7), (None, 7)])
+def test_no_size_that_a_relay_announced_stands_in_the_way_either(
+    keyed: Relayed, route: str, announced: int | None, sent: int
+) -> None:
+    recording, sha256 = new_id("rec", 0), hashlib.sha256(AUDIO).hexdigest()
+    path = f"{keyed.path}/recordings/{recording}"
+    keyed.call("POST", f"{keyed.path}/recordings", json={"id": recording, "started_at": BEGAN})
+    where = keyed.call("POST", f"{path}/upload-url", json={"content_type": "audio/wav", "file_size_bytes": announced})
+    headers = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+    } | ({"Upload-Length": "8888"} if announced is None else {})
+    url = where.json()["upload_url"].removeprefix(keyed.world.web.base_url)
+    assert keyed.call("PATCH", url, "", content=b"x" * sent, headers=headers).status_code == 204
+    body = {"content_sha256": sha256, "file_size_bytes": len(AUDIO)}
+    if route == "relay":
+        done = upload(keyed, recording, keyed.signed("recorded", body, recording_id=recording))
+    else:
+        own = Relayed(keyed.device, None, keyed.device.bound["device_token"])
+        done = upload(own, recording, body, plane="/v1")
+    assert (done.status_code, done.json()["status"], done.json()["content_sha256"]) == (200, "uploaded", sha256)
+
+
+def test_half_an_upload_that_is_announced_the_same_again_is_kept(keyed: Relayed) -> None:
+    recording = new_id("rec", 0)
+    keyed.call("POST", f"{keyed.path}/recordings", json={"id": recording, "started_at": BEGAN})
+    announce = {"content_type": "audio/ogg", "file_size_bytes": len(AUDIO)}
+    offsets = []
+    for _ in range(2):
+        where = keyed.call("POST", f"{keyed.path}/recordings/{recording}/upload-url", json=announce)
+        url = where.json()["upload_url"].removeprefix(keyed.world.web.base_url)
+        told = keyed.call("HEAD", url, "", headers={"Tus-Resumable": "1.0.0"})
+        offsets.append(int(told.headers["upload-offset"]))
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": str(offsets[-1])}
+        headers["Content-Type"] = "application/offset+octet-stream"
+        assert keyed.call("PATCH", url, "", content=AUDIO[:5], headers=headers).status_code == 204
+    assert offsets == [0, 5]
 
 
 def test_without_a_receipt_no_recording_of_a_device_that_signs_has_ended(keyed: Relayed) -> None:

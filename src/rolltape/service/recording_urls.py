@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from rolltape.codes import Code, Problem
 from rolltape.domain import recordings as domain
-from rolltape.domain.principal import Speaker
+from rolltape.domain.principal import DevicePrincipal, RelayedDevice, Speaker
 from rolltape.domain.recordings import RecordingRow
 from rolltape.service import signed_urls
 from rolltape.service.downloads import incomplete
 from rolltape.service.recording_access import find
 from rolltape.service.storage import reaching_storage
 from rolltape.service.uploads import all_in, busy, too_large, url_key
-from rolltape.store.blobs import Busy, Held, Link
+from rolltape.store.blobs import Blob, Busy, Held, Link
 from rolltape.store.recordings import NewMedia
 from rolltape.wire import times
 from rolltape.wire.ids import new_id
@@ -26,7 +26,8 @@ async def upload_url(
 ) -> UploadUrl:
     """Where to send the bytes; asked again before completion: the same media, the bytes kept, a fresh URL.
 
-    Raises Problem: not_found, payload_too_large, upload_conflict (completed, or announced otherwise
+    For a device that signs, an announcement unlike the last one begins the upload anew: the last one may have been a
+    relay's own. Raises Problem: not_found, payload_too_large, upload_conflict (completed, or announced otherwise
     while bytes are in), unavailable (the object store can't be asked).
     """
     if body.file_size_bytes is not None and body.file_size_bytes > app.blobs.max_bytes:
@@ -36,7 +37,7 @@ async def upload_url(
         raise all_in(row)
     media = NewMedia(new_id("med", now), body.content_type, body.file_size_bytes)
     row = await app.store.announce_media(who.tenant.n, recording_id, media, now)
-    row = await _announced_anew(app, row, body)
+    row = await _announced_anew(app, who, row, body)
     assert row.media_id is not None
     assert row.content_type is not None
     link, expires_at = await _upload_link(app, row, base_url, now)
@@ -67,7 +68,7 @@ def _end(now: int) -> int:
     return (now + signed_urls.VALID_MS) // 1000 * 1000
 
 
-async def _announced_anew(app: "Services", row: RecordingRow, body: UploadUrlRequest) -> RecordingRow:
+async def _announced_anew(app: "Services", who: Speaker, row: RecordingRow, body: UploadUrlRequest) -> RecordingRow:
     """Takes another type or size than the first time, where that harms no bytes that are in."""
     size = row.declared_size if body.file_size_bytes is None else body.file_size_bytes
     if (body.content_type, size) == (row.content_type, row.declared_size):
@@ -77,11 +78,28 @@ async def _announced_anew(app: "Services", row: RecordingRow, body: UploadUrlReq
         with reaching_storage():
             async with app.blobs.hold(row.media_id) as blob:
                 held = await blob.look()
-                if held.size:
+                if held.size and await _signs(app, who):
+                    await _begin_anew(app, blob)
+                elif held.size:
                     _check_change(row, held, body)
                 return await app.store.change_media(row.tenant_n, NewMedia(row.media_id, body.content_type, size))
     except Busy:
         raise busy() from None
+
+
+async def _signs(app: "Services", who: Speaker) -> bool:
+    """Whether only a signature says what this device recorded: bytes that it doesn't cover are nobody's loss."""
+    if isinstance(who, RelayedDevice):
+        return who.public_key is not None
+    if isinstance(who, DevicePrincipal):
+        return (await app.store.get_device(who.tenant.n, who.device_id)).public_key is not None
+    return False
+
+
+async def _begin_anew(app: "Services", blob: Blob) -> None:
+    """Makes room for other bytes. What comes by a store's own link replaces what is there in any case."""
+    if app.blobs.links is None:
+        await blob.clear()
 
 
 def _check_change(row: RecordingRow, held: Held, body: UploadUrlRequest) -> None:
