@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bench.effort import QUICK
 from bench.lanes import HttpLane, in_turn
-from bench.load.closed import counted, run_plan
+from bench.load.closed import counted, in_a_line, run_plan
 from bench.load.open import run_open
 from bench.load.plan import Plan, Requests
 from bench.load.run import Figures, request
@@ -83,6 +83,11 @@ def test_processor_time_is_that_of_the_whole_process() -> None:
         pass
     assert cpu_seconds(os.getpid()) - before >= 0.04
     assert cpu_seconds(None) == 0.0
+
+
+def test_a_wrong_answer_is_told_without_its_grant() -> None:
+    answer = b'HTTP/1.1 200 OK\r\na: b\r\n\r\n{"id":"cmd_1","grant_token":"secret"}'
+    assert in_a_line(answer) == 'HTTP/1.1 200 OK: {"id":"cmd_1",'
 
 
 class Scripted:
