@@ -14,7 +14,8 @@ class Effort:
     small enough that tokens which were looked up are still believed; in the last, as in real life, few are.
     `steady_*` are of the open loops. Of the curves: devices of the `small` store, the points `grown` (devices) and
     `closed` (commands), and for each of `queued` devices few and many commands `waiting`: as many as a heartbeat offers
-    at once, and near the 100 that may be open (creates come on top).
+    at once, and near the 100 that may be open (creates come on top). Without `durable` PostgreSQL doesn't wait for its
+    disk: for runs whose figures mean nothing.
     """
 
     rounds: int
@@ -29,12 +30,14 @@ class Effort:
     channels: int
     idle: tuple[int, ...]
     curve_rounds: int
+    curve_warmups: int
     small: int
     grown: tuple[int, ...]
     closed: tuple[int, ...]
     queued: int
     waiting: tuple[int, int]
     stores: tuple[str, ...] = STORES
+    durable: bool = True
 
 
 FULL = Effort(
@@ -50,6 +53,7 @@ FULL = Effort(
     channels=2_000,
     idle=(2_000, 10_000),
     curve_rounds=2,
+    curve_warmups=1,
     small=1_000,
     grown=(10_000, 100_000, 1_000_000),
     closed=(200_000, 2_000_000),
@@ -69,9 +73,11 @@ QUICK = Effort(
     channels=40,
     idle=(40, 60),
     curve_rounds=1,
+    curve_warmups=0,
     small=100,
     grown=(200, 400),
     closed=(3_000,),
     queued=100,
     waiting=(4, 20),
+    durable=False,
 )

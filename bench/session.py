@@ -41,7 +41,7 @@ class Session:
             yield None
             return
         if server not in self._servers:
-            self._servers[server] = self.stack.enter_context(postgres())
+            self._servers[server] = self.stack.enter_context(postgres(durable=self.effort.durable))
         with database(self._servers[server], f"bench{next(self._numbers)}") as url:
             yield url
 

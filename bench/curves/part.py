@@ -122,10 +122,11 @@ def _beside(session: Session, store: str, seeded: Seeded, point: Point) -> Itera
 
 
 def _measure(session: Session, store: str, name: str, point: Point, lanes: tuple[HttpLane, HttpLane]) -> None:
-    callers, rounds = CALLS[name].callers, session.effort.curve_rounds + 1
+    callers, warmups = CALLS[name].callers, session.effort.curve_warmups
+    rounds = warmups + session.effort.curve_rounds
     found = in_turn(session, f"{name} with {point.name}, {store}", lanes, callers, rounds)
     if len(found) == 2:
-        grown, small = (found[lane.name][1:] for lane in lanes)  # the first only brought the pages into memory
+        grown, small = (found[lane.name][warmups:] for lane in lanes)  # these only brought pages into memory
         costs = [_cost(mine) / _cost(theirs) for mine, theirs in zip(grown, small, strict=True)]
         rates = [theirs.per_s / mine.per_s for mine, theirs in zip(grown, small, strict=True)]
         more = {

@@ -42,9 +42,11 @@ async def run_open(plan: Plan) -> dict[str, Any]:
     idle: deque[Line] = deque()
     waiting: deque[float] = deque()
     loop = asyncio.get_running_loop()
+    lines = []
     for _ in range(plan.callers):
         _, line = await loop.create_connection(lambda: Line(run, idle, waiting), plan.host, plan.port)
-        idle.append(line)
+        lines.append(line)
+    idle.extend(lines)
     total = int(plan.per_s * (plan.warmup + plan.seconds))
     first = time.perf_counter() + 0.05
     late = await _send_all(run, idle, waiting, first, total)
@@ -53,6 +55,8 @@ async def run_open(plan: Plan) -> dict[str, Any]:
         await asyncio.sleep(0.005)
     if len(run.finished) < total and not run.errors:
         run.errors.append("some answers never came")
+    for line in lines:
+        line.finish()
     times = [took for due, took in run.finished if due >= first + plan.warmup]
     return run.told(times, plan.seconds) | {"late_ms": round(late * 1000, 3)}
 

@@ -7,13 +7,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from rolltape.testing.postgres import PostgresServer
+from rolltape.testing.postgres import HURRIED, PostgresServer
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres(*, durable: bool = True) -> Iterator[str]:
     """The URL of a PostgreSQL that has nothing in it, with its own defaults (`fsync`, `synchronous_commit`)."""
-    server = PostgresServer(settings=())
+    server = PostgresServer(settings=() if durable else HURRIED)
     try:
         yield server.url
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -33,8 +34,20 @@ def plan(port: int, **changed: Any) -> Plan:
 
 
 async def beside(answer: Answering, run: Callable[[int], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        return await run(server.sockets[0].getsockname()[1])
+    ended: list[asyncio.Task[None] | None] = []
+
+    async def to_the_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.append(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await answer(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(to_the_end, "127.0.0.1", 0) as server:
+        told = await run(server.sockets[0].getsockname()[1])
+        await asyncio.gather(*(task for task in ended if task is not None))
+        return told
 
 
 def test_a_server_that_hangs_up_spoils_the_run() -> None:
