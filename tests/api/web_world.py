@@ -245,7 +245,7 @@ async def _node(settings: Settings, clock: Clock, vault: Vault) -> Node:
     blobs = FolderBlobs(settings.data / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)
     wakeups = Wakeups()
     store = await open_store(settings, on_moved=wakeups.changed)
-    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    wakeups.bus = open_bus(settings, vault, wakeups.heard)
     app = Services(settings, clock, store, blobs, vault, wakeups)
     web = build_app(app)
     config = uvicorn.Config(

@@ -14,10 +14,13 @@ from rolltape.store.postgres import creates, landings, position, rounds, unit
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from tests.conformance import test_postgres_nodes as nodes
+from tests.conformance import test_postgres_retention as ageing
 from tests.conformance.test_postgres_store import PgSuite
 
 Patch = pytest.MonkeyPatch
 NOTICED = (AssertionError, Failed, Problem, KeyError, TimeoutError)
+EVENTS_GO = "test_events_of_no_command_go_by_their_own_age"
+TOKENS_GO = "test_tokens_go_when_their_binding_is_so_long_over"
 Promise = Callable[[Path], None]
 
 
@@ -104,6 +107,15 @@ def _room_for_all(patch: Patch) -> None:
     patch.setattr(creates, "_check_room", lambda *facts: None)
 
 
+def _takes_what_others_hold(patch: Patch) -> None:
+    """What has aged goes although somebody is at work on its device."""
+
+    async def wrong(self: PgDb, device_ids: Any, /) -> set[str]:
+        return set(device_ids)
+
+    patch.setattr(PgDb, "hold_free", wrong)
+
+
 def _the_last_number_will_do(patch: Patch) -> None:
     async def wrong(db: PgDb) -> int:
         found: int = await db.conn.fetchval("SELECT max(n) FROM events")
@@ -124,6 +136,13 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
     (_company_is_never_refused, promise("test_two_at_once_with_one_key_make_one_command")),
     (_room_for_all, nodes.test_a_queue_is_full_on_both),
     (_the_last_number_will_do, nodes.test_a_position_leaves_no_event_behind_that_is_still_to_come),
+    (_takes_what_others_hold, ageing.test_a_device_that_somebody_holds_is_left_for_the_next_time),
+    (
+        words("retention.delete_history", "command_id = ANY", "command_id <> ANY"),
+        promise("test_an_expired_command_goes_with_its_history_when_its_time_is_so_long_over"),
+    ),
+    (words("retention.delete_events", "created_at <= ?", "created_at < ?"), promise(EVENTS_GO)),
+    (words("retention.delete_tokens", "ended_at <= ?", "ended_at < ?"), promise(TOKENS_GO)),
     (_follows_nothing, promise("test_a_device_that_records_or_has_a_stop_open_is_only_unbound_by_force")),
     (of_rounds("offerable", "AND a.now", "AND 9e15"), promise("test_a_clock_that_was_set_back_holds_no_offer_back")),
     (

@@ -160,6 +160,51 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
         _sql("commands", "offerable", "AND id NOT IN (SELECT value FROM json_each(:but))", "AND :but IS NOT NULL"),
         Suite.test_what_is_in_hand_is_left_out_and_the_rest_moves_up,
     ),
+    (
+        _sql("retention", "aged_commands", "reported_at > expires_at", "reported_at IS NULL"),
+        Suite.test_a_report_that_came_late_counts_anew,
+    ),
+    (
+        _sql("retention", "aged_commands", "status NOT IN ('pending', 'delivered')", "true"),
+        Suite.test_an_open_command_never_goes,
+    ),
+    (
+        _sql("retention", "aged_commands", "expires_at END <= ?", "expires_at END < ?"),
+        Suite.test_what_was_closed_early_stays_until_no_grant_of_it_can_start_anything,
+    ),
+    (
+        _sql(
+            "retention", "aged_commands", "reported_at ELSE expires_at END <= ?", "reported_at ELSE created_at END <= ?"
+        ),
+        Suite.test_what_was_closed_early_stays_until_no_grant_of_it_can_start_anything,
+    ),
+    (
+        _sql("retention", "aged_commands", "ORDER BY CASE", "ORDER BY -CASE"),
+        Suite.test_they_go_in_batches_the_oldest_first,
+    ),
+    (
+        _sql("retention", "delete_history", "IN (", "NOT IN ("),
+        Suite.test_an_expired_command_goes_with_its_history_when_its_time_is_so_long_over,
+    ),
+    (_sql("retention", "delete_claims", "IN (", "NOT IN ("), Suite.test_what_relays_claimed_goes_with_its_command),
+    (
+        _sql("retention", "delete_events", "command_id IS NULL", "true"),
+        Suite.test_events_of_no_command_go_by_their_own_age,
+    ),
+    (
+        _sql("retention", "delete_tokens", "ended_at <= ?", "coalesce(ended_at, 0) <= ?"),
+        Suite.test_tokens_go_when_their_binding_is_so_long_over,
+    ),
+    (
+        _sql(
+            "relays", "last_event", "max(seq), 0) FROM sqlite_sequence WHERE name = 'events'", "max(n), 0) FROM events"
+        ),
+        Suite.test_no_number_comes_twice_when_all_before_has_gone,
+    ),
+    (
+        _sql("recordings", "binding_at", "bound_at <= :began", "true"),
+        Suite.test_a_recording_of_a_command_that_has_gone_is_taken_for_who_was_bound_when_it_began,
+    ),
     (_sql("commands", "list", "n < ?", "n <= ?"), Suite.test_pages_of_commands_are_stable_while_commands_are_added),
 )
 

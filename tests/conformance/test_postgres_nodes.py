@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
-from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
+from tests.chaos.link import Link
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
 
@@ -277,72 +278,90 @@ async def test_connections_that_are_cut_lose_no_command_and_make_none_twice(one:
         assert [row.seq for row in rows] == list(range(8, 0, -1))
 
 
-class Heard:
-    """What a node heard of the others, and a signal for each."""
-
-    def __init__(self) -> None:
-        self.topics: list[str] = []
-        self.something = asyncio.Event()
-
-    def __call__(self, topics: tuple[str, ...]) -> None:
-        self.topics += topics
-        self.something.set()
-
-    async def until(self, topic: str) -> None:
-        while topic not in self.topics:
-            self.something.clear()
-            await asyncio.wait_for(self.something.wait(), 20)
-
-
 @asynccontextmanager
-async def _buses() -> AsyncIterator[tuple[PgBus, Heard, PgBus, Heard]]:
-    heard = Heard(), Heard()
-    buses = [PgBus(server().url, "rolltape_test", each) for each in heard]
+async def _behind_a_link(folder: Path) -> AsyncIterator[tuple[House, Link]]:
+    """A node with one connection, which goes over a link."""
+    url = await url_of(folder)
+    async with open_pg(url) as db:
+        mine, other = await tenants(db)
+    link = Link(server().socket)
+    await link.open()
+    schema = url.rsplit("search_path=", 1)[1]
+    through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable&search_path={schema}"
+    store = await PgStore.open(through, size=1)
     try:
-        await asyncio.gather(*(bus.listening.wait() for bus in buses))
-        yield buses[0], heard[0], buses[1], heard[1]
+        yield House(Ready(store, mine, other, PROJECTS[0], [])), link
     finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
+        await store.close()
+        await link.close()
 
 
-def test_wake_ups_cross_and_do_not_come_back(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, heard_one, two, heard_two):
-            one.publish(["dev_a", "cmd_a"])
-            two.publish(["dev_b"])
-            await asyncio.gather(heard_two.until("cmd_a"), heard_one.until("dev_b"))
-            assert "dev_a" not in heard_one.topics
-            assert "dev_b" not in heard_two.topics
-
-    asyncio.run(run())
-
-
-def test_many_wake_ups_are_few_notifications_none_of_them_too_long(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, _, _, heard):
-            topics = [f"dev_{n:022d}" for n in range(2000)]
-            one.publish(topics)
-            await heard.until(topics[-1])
-            assert [topic for topic in heard.topics if topic in set(topics)] == topics
-
-    asyncio.run(run())
-
-
-def test_a_node_that_was_cut_off_looks_at_everything_once_it_hears_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hot", [True, False], ids=["in a round", "in a read"])
+def test_a_server_that_says_good_bye_while_nobody_asks_it_anything_is_left_for_another_connection(
+    tmp_path: Path, hot: bool
 ) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
+    """Its last word comes between two statements, and the end of the connection a little later: see InternalClientError
+    in store/postgres/trouble.py."""
 
     async def run() -> None:
-        async with _buses() as (one, _, two, heard):
-            heard.topics.clear()
-            await server().run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE '%LISTEN%rolltape_test%' "
-                "AND pid <> pg_backend_pid()"
-            )
-            await heard.until("*")
-            await asyncio.gather(one.listening.wait(), two.listening.wait())
-            one.publish(["dev_a"])
-            await heard.until("dev_a")
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+            link.faults.holds_ends = True
+            await server().run(CUT)
+            await asyncio.wait_for(link.held.wait(), 20)
+            await asyncio.sleep(0.02)  # on its way to the client
+            if hot:
+                assert (await house.create(device)).seq == 1
+            else:
+                assert await house.store.is_bound(device, 1)
+            link.faults.holds_ends = False
 
     asyncio.run(run())
+
+
+def test_a_commit_whose_answer_was_lost_may_have_been_done_and_its_key_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+
+            def fall_silent(data: bytes) -> None:
+                if b"COMMIT" in data:
+                    link.faults.silent = True
+                    asyncio.get_running_loop().call_later(0.3, link.drop, 1.0, Random(0))
+
+            link.on_asked = fall_silent
+            with pytest.raises(Problem, match="may have been done") as refused:
+                await house.created(device, key="k")
+            assert refused.value.code == Code.UNAVAILABLE
+            link.on_asked, link.faults.silent = lambda data: None, False
+            again = await house.created(device, key="k")
+            assert again.replayed
+            assert again.command.seq == 1
+
+    asyncio.run(run())
+
+
+def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, link):
+            device = await house.device()
+            link.faults.refuses = True
+            link.drop(1.0, Random(0))
+            link.asked_for = 0
+            caplog.clear()
+            for _ in range(20):
+                with pytest.raises(Problem):
+                    await house.created(device)
+            assert link.asked_for < 5, "each call has tried a connection, and a database that starts up can't"
+            link.faults.refuses = False
+            while True:
+                with suppress(Problem):
+                    assert (await house.created(device)).command.seq == 1
+                    break
+                await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    said = [record for record in caplog.records if "the database can't" in record.getMessage()]
+    assert 1 <= len(said) <= 10

@@ -11,7 +11,7 @@ from rolltape.store.database import SCHEMA_VERSION_KEY, migrations, queries
 from rolltape.store.sqlite import database
 from rolltape.store.sqlite.database import PACKAGE, SqliteDb, connect, migrate, schema_version
 
-AGGREGATES = ("accounts", "bindings", "commands", "devices", "events", "recordings", "relays", "states")
+AGGREGATES = ("accounts", "bindings", "commands", "devices", "events", "recordings", "relays", "retention", "states")
 
 
 def _schema(db: SqliteDb) -> list[tuple[str, str]]:

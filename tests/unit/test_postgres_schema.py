@@ -60,6 +60,38 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path)
     on_an_empty_database(tmp_path, use)
 
 
+def test_nodes_that_come_to_an_older_database_at_once_bring_it_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Indexes are made CONCURRENTLY there, which waits for all who are at work: so nobody may wait for it in turn."""
+
+    async def start(url: str) -> None:
+        async with open_pg(url) as db:
+            assert await schema_version(db) == known_version(PACKAGE)
+
+    async def run() -> None:
+        url = await url_of(tmp_path)
+        with monkeypatch.context() as older:
+            older.setattr(database, "migrations", lambda package: migrations(package)[:1])
+            older.setattr(database, "known_version", lambda package: 1)
+            async with open_pg(url) as db:
+                assert await schema_version(db) == 1
+                # what a try that was broken off leaves
+                await db.conn.execute("CREATE INDEX commands_aged ON commands (created_at)")
+        await asyncio.gather(*(start(url) for _ in range(4)))
+        async with open_pg(url) as db:
+            found = await db.all(
+                "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid FROM pg_index "
+                "JOIN pg_class ON pg_class.oid = indrelid WHERE relnamespace = current_schema()::regnamespace"
+            )
+        assert all(valid for _, _, valid in found)
+        (aged,) = [text for name, text, _ in found if name == "commands_aged"]
+        assert "CASE" in aged
+        assert "commands_with_key" not in {name for name, _, _ in found}
+
+    asyncio.run(run())
+
+
 def test_a_migration_that_fails_half_way_leaves_the_version_before_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

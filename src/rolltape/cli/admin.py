@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("backup")(backup)
     app.command("restore")(restore)
     app.command("move-recordings")(move_recordings)
+    app.command("migrate-store")(migrate_store)
     app.command("doctor")(doctor)
 
 
@@ -38,12 +39,28 @@ def serve(
         Path | None, typer.Option(envvar="ROLLTAPE_TLS_CERT", help="Certificate chain (PEM): then it speaks TLS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_TLS_KEY", help="Its private key (PEM).")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="ROLLTAPE_WORKERS", min=1, max=256, show_default="1", help="Processes; over 1 needs PostgreSQL."
+        ),
+    ] = None,
 ) -> None:
-    """Run the server. It prints its URL once it answers; SIGTERM drains it."""
-    from rolltape import wiring
+    """Run the server.
+
+    It prints its URL once it answers; SIGTERM drains it. With several workers SIGHUP restarts them one by one.
+    """
     from rolltape.config import Settings
 
-    settings = Settings.from_env(os.environ, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    settings = Settings.from_env(
+        os.environ, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, workers=workers
+    )
+    if settings.workers > 1:  # the parent imports none of the server's code
+        from rolltape.nodes.parent import serve_nodes
+
+        raise typer.Exit(serve_nodes(settings, os.environ))
+    from rolltape import wiring
+
     raise typer.Exit(wiring.serve(settings))
 
 
@@ -88,6 +105,35 @@ def move_recordings(data: Data = DEFAULT_DATA, json: Json = False) -> None:
         told = wiring.admin_move_recordings(data, moved)
     stayed = ", ".join(f"{told[name]} {name}" for name in ("broken", "unfinished", "unknown") if told[name])
     out.done(told, f"Moved {told['moved']} recordings{f'; not moved: {stayed}' if stayed else ''}.")
+
+
+def migrate_store(
+    *,
+    data: Data = DEFAULT_DATA,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Go back to the data folder, without what PostgreSQL has had since.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Copy the SQLite database of a data folder into ROLLTAPE_DATABASE.
+
+    The server must be stopped, and the PostgreSQL empty. Broken off, begin it again. All rows are compared at the end.
+    """
+    from rolltape import wiring
+
+    out = Output(as_json=json)
+    if undo:
+        out.done(wiring.admin_undo_migration(data), f"{data} can be served again. Unset ROLLTAPE_DATABASE.")
+        return
+    with transfer_bar("migrate", out, of="rows") as moved:
+        told = wiring.admin_migrate_store(data, moved)
+    if told["finished_before"]:
+        out.done(told, "All of it was moved before. Serve it with ROLLTAPE_DATABASE set.")
+    else:
+        tables = len(told["tables"])
+        out.done(
+            told, f"Copied and compared {told['rows']:,} rows in {tables} tables. Serve it with ROLLTAPE_DATABASE set."
+        )
 
 
 def doctor(data: Data = DEFAULT_DATA, json: Json = False) -> None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rolltape.cli.exits import plain
 
@@ -161,21 +161,24 @@ def length(ms: int | None) -> str | None:
     return f"{head}:{rest / 1000:04.1f}"
 
 
-def transfer_bar(label: str, out: Output) -> AbstractContextManager[Callable[[int, int], None] | None]:
+def transfer_bar(
+    label: str, out: Output, *, of: Literal["bytes", "rows"] = "bytes"
+) -> AbstractContextManager[Callable[[int, int], None] | None]:
     """A progress bar on standard error, as the callback that moves it; None where nobody looks."""
     if out.as_json or not sys.stderr.isatty():
         return nullcontext(None)
-    return _bar(label)
+    return _bar(label, of)
 
 
-def _bar(label: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+def _bar(label: str, of: Literal["bytes", "rows"]) -> AbstractContextManager[Callable[[int, int], None] | None]:
     from contextlib import contextmanager
 
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     @contextmanager
     def shown() -> Any:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        amount = DownloadColumn() if of == "bytes" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
         with Progress(*columns, console=console(stderr=True)) as progress:
             task = progress.add_task(plain(label).replace("[", "\\["), total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -42,11 +42,11 @@ async def create_recording(app: "Services", who: Speaker, body: CreateRecording,
 
     Raises Problem: invalid_request, not_found, id_conflict.
     """
-    created = await app.store.create_recording(_new(who, body, now), now)
+    created = await app.store.create_recording(_new(who, body, now, app.config.aged_before(now)), now)
     return _view(who, created.recording), not created.existed
 
 
-def _new(who: Speaker, body: CreateRecording, now: int) -> NewRecording:
+def _new(who: Speaker, body: CreateRecording, now: int, aged_before: int | None) -> NewRecording:
     started_at = _started_at(body)
     ended_at = read_time("ended_at", body.ended_at)
     check_span(started_at, ended_at)
@@ -70,6 +70,7 @@ def _new(who: Speaker, body: CreateRecording, now: int) -> NewRecording:
         started_at=started_at,
         ended_at=ended_at,
         own_metadata=json_text(body.metadata or {}, "metadata", "metadata"),
+        aged_before=aged_before,
     )
 
 

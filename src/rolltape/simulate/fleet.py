@@ -43,7 +43,10 @@ Watch = Callable[["Fleet", str], None]
 
 
 class Fleet:
-    """Everything that one run has. `kind` makes its devices: a test may plant a fault."""
+    """Everything that one run has. `kind` makes its devices: a test may plant a fault.
+
+    `told`: how the commands stand on the server, once that was asked.
+    """
 
     def __init__(self, wishes: Wishes, clock: Clock, kind: type[Device] = Device) -> None:
         tls = _tls(wishes.ca_file)
@@ -66,6 +69,7 @@ class Fleet:
         self.stop = asyncio.Event()
         self.phase = "making the fleet"
         self.unsettled = 0
+        self.told: dict[str, Command | None] = {}
 
     async def run(self) -> Report:
         """The whole story. Raises what the SDK raises where the server can't be used."""
@@ -93,7 +97,7 @@ class Fleet:
         self.phase = "checking"
         settled = clock.monotonic()
         now_ms = self.world.book.true_time.at(settled)
-        told = await self.backend.look_at(list(self.world.book.entries))
+        self.told = told = await self.backend.look_at(list(self.world.book.entries))
         return report_of(
             self.wishes,
             self.world,
@@ -191,13 +195,17 @@ def simulate(wishes: Wishes, watch: Watch | None = None, kind: type[Device] = De
 
     Raises SettingsError, and what the SDK raises where the server can't be used.
     """
+    return run_fleet(Fleet(wishes, SystemClock(), kind), watch)
+
+
+def run_fleet(fleet: Fleet, watch: Watch | None = None) -> Report:
+    """The same for a fleet whose book somebody wants to read afterwards."""
     _allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(wishes, watch, kind))
+        return runner.run(_run(fleet, watch))
 
 
-async def _run(wishes: Wishes, watch: Watch | None, kind: type[Device]) -> Report:
-    fleet = Fleet(wishes, SystemClock(), kind)
+async def _run(fleet: Fleet, watch: Watch | None) -> Report:
     loop = asyncio.get_running_loop()
     story = asyncio.create_task(fleet.run())
     faults: list[BaseException] = []

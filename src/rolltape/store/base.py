@@ -38,6 +38,7 @@ from rolltape.store.inputs import (
 )
 from rolltape.store.recordings import RecordingStore
 from rolltape.store.relays import RelayStore
+from rolltape.store.retention import RetentionStore
 from rolltape.wire.command import Evidence, Route, Status
 
 
@@ -160,10 +161,6 @@ class CommandStore(Protocol):
 
     async def next_due(self) -> int | None:
         """When the next open command expires (ms)."""
-        ...
-
-    async def forget_idempotency_keys(self, now: int, limit: int) -> int:
-        """Lets go of keys over 30 days old whose command is closed; how many."""
         ...
 
 
@@ -310,7 +307,7 @@ class AccountStore(Protocol):
         ...
 
 
-class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, RelayStore, Protocol):
+class Store(CommandStore, DeviceStore, AccountStore, RecordingStore, RelayStore, RetentionStore, Protocol):
     """All of it, and its life."""
 
     async def gauges(self, now: int) -> dict[str, int]:

@@ -72,6 +72,10 @@ class Db(Protocol):
         """
         ...
 
+    async def hold_free(self, device_ids: Iterable[str], /) -> set[str]:
+        """The same for those of them that nobody holds at this moment, without waiting: these."""
+        ...
+
     def transaction(self) -> AbstractAsyncContextManager[None]:
         """One transaction: committed at the end, rolled back on any exception."""
         ...

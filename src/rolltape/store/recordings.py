@@ -17,7 +17,8 @@ class NewRecording:
 
     `by_device` is the device whose token asks, bound under `token_generation`; `token_ended` once that binding is over,
     which leaves the token that one generation alone. For a key the three are None, 0 and False. `device_id`,
-    `end_user_id`, `command_id` and `generation` are what the caller named; the store finds out the rest.
+    `end_user_id`, `command_id` and `generation` are what the caller named; the store finds out the rest. A command that
+    isn't there and was made before `aged_before` (ms) may have aged out: a device's recording is taken all the same.
     """
 
     id: str
@@ -36,6 +37,7 @@ class NewRecording:
     started_at: int
     ended_at: int | None
     own_metadata: str
+    aged_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

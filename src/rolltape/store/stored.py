@@ -35,6 +35,7 @@ from rolltape.store.operations import (
 from rolltape.store.pending_states import PendingStates, Write
 from rolltape.store.stored_recordings import StoredRecordings
 from rolltape.store.stored_relays import StoredRelays
+from rolltape.store.stored_retention import StoredRetention
 from rolltape.wire.command import Evidence, Route, Status
 
 
@@ -143,9 +144,6 @@ class StoredCommands:
 
     async def next_due(self) -> int | None:
         return await self._at.read(expiry.next_due)
-
-    async def forget_idempotency_keys(self, now: int, limit: int) -> int:
-        return await self._at.write(commands.forget_idempotency_keys, now, limit)
 
 
 class StoredDevices:
@@ -283,7 +281,7 @@ class StoredAccounts:
         return await self._at.read(accounts.signing_keys)
 
 
-class Stored(StoredCommands, StoredDevices, StoredAccounts, StoredRecordings, StoredRelays):
+class Stored(StoredCommands, StoredDevices, StoredAccounts, StoredRecordings, StoredRelays, StoredRetention):
     """All of it, over these connections to a database whose schema is up to date."""
 
     def __init__(self, at: Connections, write_states: Write = states.flush) -> None:

@@ -99,6 +99,12 @@ def unpack(prefix: Prefix, packed: object) -> str:
     return f"{prefix}_{_time_part(time)}{_seven(chance >> 40)}{_seven(chance & (1 << 40) - 1)}"
 
 
+def time_of(prefix: Prefix, text: str) -> int | None:
+    """When a server made that id (ms); None for what isn't of this server's kind. Anybody can make one up."""
+    packed = pack(prefix, text) if is_id(prefix, text) else text
+    return int.from_bytes(packed[:_TIME_BYTES], "big") if isinstance(packed, bytes) else None
+
+
 def _number(digits: str) -> int:
     number = 0
     for digit in digits:

@@ -12,6 +12,7 @@ from rolltape.wiring.backup import admin_backup, admin_restore
 from rolltape.wiring.build import open_services
 from rolltape.wiring.doctor import admin_doctor
 from rolltape.wiring.findings import Finding
+from rolltape.wiring.migrate_store import admin_migrate_store, admin_undo_migration
 from rolltape.wiring.move_recordings import admin_move_recordings
 from rolltape.wiring.serving import serve
 
@@ -23,10 +24,12 @@ __all__ = [
     "admin_doctor",
     "admin_list_keys",
     "admin_list_projects",
+    "admin_migrate_store",
     "admin_move_recordings",
     "admin_restore",
     "admin_revoke_key",
     "admin_rotate_grant_key",
+    "admin_undo_migration",
     "open_services",
     "serve",
 ]

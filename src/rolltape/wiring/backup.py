@@ -62,9 +62,14 @@ def _copy_database(data: Path, copy: Path) -> None:
         db.conn.close()
     ahead = SqliteDb(apsw.Connection(str(copy)))
     try:
-        ahead.conn.execute(_SKIP, (SEQ_SKIPPED, GENERATIONS_SKIPPED))
+        skip_numbers(ahead)
     finally:
         ahead.conn.close()
+
+
+def skip_numbers(db: SqliteDb) -> None:
+    """Sets all counters so far ahead that what another copy of the database mints meanwhile has no number twice."""
+    db.conn.execute(_SKIP, (SEQ_SKIPPED, GENERATIONS_SKIPPED))
 
 
 def _recordings(data: Path) -> list[tuple[Path, str]]:

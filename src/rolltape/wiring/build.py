@@ -29,8 +29,8 @@ LOCK_NAME = "server.lock"
 TOKEN_SECONDS = 3600.0
 """Without PostgreSQL only the one server of a data folder ends bindings, and its store says so: a token needn't be
 looked up each time."""
-_ISS = "iss"
-_CHECK = "master_key_check"
+ISS = "iss"
+CHECK = "master_key_check"
 
 
 def master_key_path(settings: Settings) -> Path:
@@ -45,12 +45,12 @@ async def open_vault(settings: Settings, db: Db, now: int) -> Vault:
 
 
 async def _open_vault(path: Path, db: Db, now: int) -> Vault:
-    if await accounts.meta(db, _CHECK) is None:
+    if await accounts.meta(db, CHECK) is None:
         _make_key_if_none(path)
     async with db.transaction():
-        iss = await accounts.set_meta_once(db, _ISS, secrets.token_hex(8))
+        iss = await accounts.set_meta_once(db, ISS, secrets.token_hex(8))
         vault = Vault(load_master_key(path), iss)
-        known = await accounts.set_meta_once(db, _CHECK, vault.derive(b"check").hex())
+        known = await accounts.set_meta_once(db, CHECK, vault.derive(b"check").hex())
         if known != vault.derive(b"check").hex():
             raise BrokenKey(
                 f"The master key {path} is not the one of this database. Restore the one that belongs to it."
@@ -126,7 +126,7 @@ async def open_services(settings: Settings, clock: Clock) -> Services:
     credentials = Credentials(token_seconds=TOKEN_SECONDS if alone else BELIEVED_SECONDS)
     wakeups = Wakeups()
     store = await open_store(settings, credentials.forget, wakeups.changed)
-    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    wakeups.bus = open_bus(settings, vault, wakeups.heard)
     return Services(settings, clock, store, blobs, vault, wakeups, credentials)
 
 

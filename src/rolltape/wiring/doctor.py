@@ -13,9 +13,12 @@ from rolltape.clock import machine_ms
 from rolltape.config import BadSetting, Settings
 from rolltape.store.database import drive, known_version
 from rolltape.store.sqlite.database import FILE_NAME, PACKAGE, SqliteDb, connect, schema_version
+from rolltape.store.transfer import marks
 from rolltape.wiring.doctor_database import in_any, postgres_findings, schema, uploaded_in
+from rolltape.wiring.doctor_nats import nats_findings
 from rolltape.wiring.doctor_recordings import recordings_findings
 from rolltape.wiring.findings import Finding
+from rolltape.wiring.moved import said_of
 
 DAY_MS = 86_400_000
 NEARLY_OVER_DAYS = 21
@@ -32,7 +35,7 @@ def admin_doctor(data: Path, env: Mapping[str, str]) -> list[Finding]:
     findings += _tls(settings)
     findings += _disk(settings)
     if settings.database is not None:
-        return findings + postgres_findings(settings, settings.database)
+        return [*findings, *postgres_findings(settings, settings.database), *nats_findings(settings)]
     if not (data / FILE_NAME).exists():
         findings.append(
             Finding("error", f"There is no database in {data}.", "Name the server's data folder with --data.")
@@ -44,7 +47,7 @@ def admin_doctor(data: Path, env: Mapping[str, str]) -> list[Finding]:
         return [*findings, _unusable(error)]
     try:
         findings += schema(schema_version(db), known_version(PACKAGE), f"SQLite {apsw.sqlite_lib_version()}")
-        findings += [*_integrity(db), *drive(in_any(settings, db))]
+        findings += [*_moved(data, db), *_integrity(db), *drive(in_any(settings, db))]
         findings += recordings_findings(settings, drive(uploaded_in(db)))
     except apsw.Error as error:
         findings.append(_unusable(error))
@@ -106,6 +109,11 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", f"Disk: {free >> 20} MiB are free.")
     if settings.data.exists() and stat.S_IMODE(settings.data.stat().st_mode) & 0o077:
         yield Finding("warning", f"{settings.data} can be entered by others.", f"Run: chmod 700 {settings.data}")
+
+
+def _moved(data: Path, db: SqliteDb) -> Iterator[Finding]:
+    if schema_version(db) and (moved_to := drive(marks.moved(db))) is not None:
+        yield Finding("error", f"Database: it lives in PostgreSQL ({moved_to.to}) now.", said_of(data, moved_to))
 
 
 def _integrity(db: SqliteDb) -> Iterator[Finding]:

@@ -12,10 +12,12 @@ from rolltape.service.vault import BrokenKey
 from rolltape.store.database import Db, known_version
 from rolltape.store.postgres import database as postgres
 from rolltape.store.postgres.database import PgDb
+from rolltape.store.transfer import marks
 from rolltape.wire.times import iso
 from rolltape.wiring.build import master_key_path, open_vault
 from rolltape.wiring.doctor_recordings import Uploaded, recordings_findings
 from rolltape.wiring.findings import Finding
+from rolltape.wiring.moved import GO_ON, UNFINISHED
 
 EARLIEST_MS = 1_767_225_600_000
 """2026-01-01: a machine whose clock says less has not been told the time."""
@@ -39,6 +41,8 @@ async def _postgres(settings: Settings, url: str) -> tuple[list[Finding], Upload
         found = [*schema(have, known_version(postgres.PACKAGE), engine), *await _durable(db)]
         if have == 0:
             return found, None
+        if await marks.copying(db) is not None:
+            return [*found, Finding("error", f"Database: {UNFINISHED}", GO_ON)], None
         return [*found, *await in_any(settings, db)], await uploaded_in(db)
     except asyncpg.PostgresError as error:
         return [Finding("error", f"PostgreSQL refuses: {error}.", cure)], None

@@ -1,9 +1,7 @@
-"""What keeps the house small: old idempotency keys, bytes of deleted recordings and late ones, news of keys."""
+"""What keeps the house small: bytes of deleted recordings and late ones, news of keys. What ages: `retention`."""
 
 from rolltape.service import keys, recordings
 from rolltape.service.context import Services
-
-BATCH = 1000
 
 
 class Keys:
@@ -26,12 +24,10 @@ class Sweep:
     every_seconds = 60.0
 
     async def run_once(self, app: Services, now: int) -> int:
-        """Deletes bytes whose recording is gone, and forgets idempotency keys over 30 days old."""
+        """Deletes bytes whose recording is gone."""
         done = 0
         while swept := await recordings.sweep_deleted_bytes(app):
             done += swept
-        while forgotten := await app.store.forget_idempotency_keys(now, BATCH):
-            done += forgotten
         return done
 
 

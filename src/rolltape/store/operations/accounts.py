@@ -150,3 +150,8 @@ async def set_meta_once(db: Db, key: str, value: str) -> str:
     found = await meta(db, key)
     assert found is not None
     return found
+
+
+async def forget_meta(db: Db, key: str) -> None:
+    """A fact is one no more."""
+    await db.run(_Q["forget_meta"], (key,))

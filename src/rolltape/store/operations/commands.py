@@ -162,8 +162,3 @@ async def _by_status(db: Db, device_id: str, status: str, type_: str | None, pos
     else:
         rows = await db.all(_Q["list_by_status_and_type"], (device_id, status, type_, position.below, position.limit))
     return [CommandRow(*row) for row in rows]
-
-
-async def forget_idempotency_keys(db: Db, now: int, limit: int) -> int:
-    """Lets go of keys that are over 30 days old and whose command is closed; how many."""
-    return await db.count(_Q["forget_old_idempotency_keys"], (now - IDEMPOTENCY_KEPT_MS, limit))

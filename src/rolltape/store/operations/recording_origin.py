@@ -7,6 +7,7 @@ import msgspec
 from rolltape.codes import Code, Problem
 from rolltape.store.database import Db, queries
 from rolltape.store.recordings import NewRecording
+from rolltape.wire.ids import time_of
 
 _Q = queries("recordings")
 
@@ -49,12 +50,20 @@ async def _command(db: Db, new: NewRecording) -> _Command | None:
         return None
     row = await db.one(_Q["command"], {"id": new.command_id, "tenant_n": new.tenant_n})
     device_id = new.by_device or new.device_id
+    if row is None and device_id is not None and _may_have_aged(new, new.command_id):
+        return None
     if row is None or (device_id is not None and device_id != row[0]):
         raise _missing("command on this device", "command_id")
     if new.token_ended and row[1] != new.token_generation:
         raise _missing("command under this token's binding", "command_id")
     metadata = msgspec.json.decode(row[2]).get("metadata")
     return _Command(row[0], row[1], msgspec.json.encode(metadata or {}).decode())
+
+
+def _may_have_aged(new: NewRecording, command_id: str) -> bool:
+    """Whether such a command can have been there: a device that was away for long still has its audio."""
+    made_at = time_of("cmd", command_id)
+    return new.aged_before is not None and made_at is not None and made_at <= new.aged_before
 
 
 def _check_generation(new: NewRecording, command: _Command | None) -> None:
@@ -65,13 +74,20 @@ def _check_generation(new: NewRecording, command: _Command | None) -> None:
 
 
 async def _of_device(db: Db, new: NewRecording, device_id: str, command: _Command | None, metadata: str) -> Origin:
-    if command is not None:
-        generation = command.generation
-    else:
-        generation = new.token_generation if new.generation is None else new.generation
+    generation = new.generation if command is None else command.generation
+    if generation is None:
+        generation = new.token_generation if new.command_id is None else await _generation_then(db, new, device_id)
     if new.token_ended and generation != new.token_generation:
         raise _missing("binding that this token may speak for", "binding_generation")
     return Origin(device_id, generation, await _user_of(db, new, device_id, generation), metadata)
+
+
+async def _generation_then(db: Db, new: NewRecording, device_id: str) -> int:
+    """Under which binding it began, where the command that would say so has aged out."""
+    binding = await db.one(_Q["binding_at"], {"device_id": device_id, "began": new.started_at})
+    if binding is None:
+        raise _missing("command on this device, and the device wasn't bound when this began", "command_id")
+    return int(binding[0])
 
 
 async def _user_of(db: Db, new: NewRecording, device_id: str, generation: int) -> str:

@@ -25,8 +25,13 @@ async def insert_token(db: Db, new: NewRelayToken, now: int) -> None:
         stranger = await db.one(_Q["device_that_is_not_there"], (new.device_ids, new.tenant_n))
         if stranger is not None:
             raise _missing("device", "device_ids")
-    await db.run(_Q["prune_tokens"], (now, PRUNED_AT_ONCE))
+    await prune_tokens(db, now, PRUNED_AT_ONCE)
     await db.run(_Q["insert_token"], (new.tenant_n, new.end_user_id, new.device_ids, new.hash, now, new.expires_at))
+
+
+async def prune_tokens(db: Db, now: int, limit: int) -> int:
+    """Lets go of tokens whose time is over; how many."""
+    return await db.count(_Q["prune_tokens"], (now, limit))
 
 
 def _missing(what: str, param: str) -> Problem:

@@ -1,5 +1,6 @@
 """The thin handle that operations get on PostgreSQL, and the schema's migrations."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -25,9 +26,14 @@ MIGRATING: Final = 0x726F6C6C74617065
 IDLE_SECONDS = 15
 """How long a transaction may say nothing before the database ends it: a node that froze must not hold others up."""
 LOCK_SECONDS = 10
+ASK_AGAIN_SECONDS = 0.05
+BUILD_SECONDS = 86_400
+"""How long an index may take that is made while others go on."""
 
+_BESIDE = " CONCURRENTLY"
+"""In a migration: each statement by itself, not in a transaction, so that it can be done again after it failed."""
 _PLACEHOLDER = re.compile(r"'(?:[^']|'')*'|--[^\n]*|\?|(?<![:\w]):([a-z_]\w*)")
-_HOLD = "SELECT 1 FROM device_bindings WHERE device_id = ANY ($1) ORDER BY device_id FOR NO KEY UPDATE"
+_HOLD = "SELECT device_id FROM device_bindings WHERE device_id = ANY ($1) ORDER BY device_id FOR NO KEY UPDATE"
 
 
 @lru_cache(maxsize=1000)
@@ -106,6 +112,9 @@ class PgDb:
         if ids := list(device_ids):
             await self.conn.fetch(_HOLD, ids)
 
+    async def hold_free(self, device_ids: Iterable[str], /) -> set[str]:
+        return {row[0] for row in await self.conn.fetch(f"{_HOLD} SKIP LOCKED", list(device_ids))}
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         async with self.conn.transaction():
@@ -113,7 +122,9 @@ class PgDb:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        await self.conn.execute("SELECT pg_advisory_lock($1)", MIGRATING)
+        # Asked again and again: to wait inside one statement would hold up an index that is made CONCURRENTLY.
+        while not await self.conn.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATING):  # noqa: ASYNC110
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
         try:
             yield
         finally:
@@ -144,13 +155,22 @@ async def _migrate(db: PgDb) -> None:
     refuse_newer(version, PACKAGE)
     for number, text in migrations(PACKAGE):
         if number > version:
-            async with db.transaction():
-                await db.conn.execute(text)
-                await db.conn.execute(
-                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2",
-                    SCHEMA_VERSION_KEY,
-                    str(number),
-                )
+            if version > 0 and _BESIDE in text:
+                for statement in filter(str.strip, text.split(";\n")):
+                    await db.conn.execute(statement, timeout=BUILD_SECONDS)
+                await _note_version(db, number)
+            else:
+                async with db.transaction():
+                    await db.conn.execute(text.replace(_BESIDE, ""))  # nobody uses an empty database yet
+                    await _note_version(db, number)
+
+
+async def _note_version(db: PgDb, number: int) -> None:
+    await db.conn.execute(
+        "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2",
+        SCHEMA_VERSION_KEY,
+        str(number),
+    )
 
 
 async def connect(url: str) -> "asyncpg.Connection[Any]":

@@ -17,6 +17,7 @@ PAUSE_SECONDS: Final = 0.002
 PATIENCE: Final = 100
 """So many looks; then the position that is known already has to do. It only grows later."""
 
+_GIVEN: Final = str(own_queries(PACKAGE)["relays.last_event"])
 _Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("position.")}
 
 
@@ -41,7 +42,7 @@ class Position:
 
 async def _safe(db: PgDb) -> int:
     """The position; 0 where those that were under way take too long."""
-    given: int = await db.conn.fetchval(_Q["given"])
+    given: int = await db.conn.fetchval(_GIVEN)
     _, next_id = await db.conn.fetchrow(_Q["running"])
     for _ in range(PATIENCE):
         oldest, _ = await db.conn.fetchrow(_Q["running"])

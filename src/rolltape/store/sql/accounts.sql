@@ -93,3 +93,6 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 
 -- name: set_meta_once
 INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING
+
+-- name: forget_meta
+DELETE FROM meta WHERE key = ?

@@ -9,14 +9,6 @@ WHERE device_id = ? AND generation = ? AND idempotency_key = ?
 UPDATE commands SET idempotency_key = NULL
 WHERE device_id = ? AND id = ? AND status NOT IN ('pending', 'delivered')
 
--- name: forget_old_idempotency_keys
-UPDATE commands SET idempotency_key = NULL
-WHERE n IN (
-    SELECT n FROM commands
-    WHERE idempotency_key IS NOT NULL AND created_at < ? AND status NOT IN ('pending', 'delivered')
-    LIMIT ?
-)
-
 -- name: binding_for_create
 SELECT b.generation, b.end_user_id IS NOT NULL, d.grant_alg, b.held_kids, s.next_contact_at
 FROM device_bindings AS b

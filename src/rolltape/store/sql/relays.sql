@@ -49,7 +49,8 @@ WHERE device_id = ? AND end_user_id = ? AND (ended_at IS NULL OR ended_at > ?)
 ORDER BY generation DESC
 
 -- name: last_event
-SELECT coalesce(max(n), 0) FROM events
+-- The last number that was given: events age out, and what a relay has heard of must not come before it.
+SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'
 
 -- name: news
 -- What may have changed what waits for a device; that something was offered is no news.

@@ -65,6 +65,9 @@ class SqliteDb:
     async def hold(self, device_ids: Iterable[str], /) -> None:
         """There is but one writer."""
 
+    async def hold_free(self, device_ids: Iterable[str], /) -> set[str]:
+        return set(device_ids)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         with transaction(self):

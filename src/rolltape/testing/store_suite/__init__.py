@@ -18,6 +18,7 @@ from rolltape.testing.store_suite.offers import OfferPromises
 from rolltape.testing.store_suite.recordings import RecordingPromises
 from rolltape.testing.store_suite.relays import RelayPromises
 from rolltape.testing.store_suite.reports import ReportPromises
+from rolltape.testing.store_suite.retention import RetentionPromises
 from rolltape.testing.store_suite.states import StatePromises
 from rolltape.testing.store_suite.tokens import TokenPromises
 
@@ -34,6 +35,7 @@ class StoreSuite(
     StatePromises,
     RecordingPromises,
     RelayPromises,
+    RetentionPromises,
     AccountPromises,
 ):
     """All promises. Name a subclass `Test…` and give it `make_store`."""

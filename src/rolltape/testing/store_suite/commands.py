@@ -109,16 +109,6 @@ class CommandPromises(Promises):
         assert (await at.created(device, key="open", ttl=90 * 86_400, now=NOW + 89 * DAY_MS)).command.id == open_.id
 
     @on_a_store
-    async def test_old_keys_are_let_go_in_batches(self, at: House) -> None:
-        device = await at.device()
-        for n in range(3):
-            await at.cancel(await at.create(device, key=f"k{n}"))
-        await at.create(device, key="open", ttl=90 * 86_400)
-        assert await at.store.forget_idempotency_keys(NOW + IDEMPOTENCY_KEPT_MS, 10) == 0
-        later = NOW + IDEMPOTENCY_KEPT_MS + 1
-        assert [await at.store.forget_idempotency_keys(later, 2) for _ in range(3)] == [2, 1, 0]
-
-    @on_a_store
     async def test_nothing_is_created_for_whom_it_is_not(self, at: House) -> None:
         unbound = await at.unbound()
         await refused(Code.DEVICE_NOT_BOUND, at.create(unbound))

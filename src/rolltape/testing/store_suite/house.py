@@ -88,12 +88,14 @@ class House:
         )
         return (await self.store.register_device(new, now))[0].id
 
-    async def bind(self, device_id: str, user_id: str | None = None, token: bytes | None = None) -> DeviceRow:
+    async def bind(
+        self, device_id: str, user_id: str | None = None, token: bytes | None = None, now: int = NOW
+    ) -> DeviceRow:
         """Binds to that user, or a new one, with that token's hash."""
         user_id = user_id or await self.user()
         hash_ = token or sha256(self._unique().encode()).digest()
         row, _ = await self.store.bind_device(
-            self.tenant_n, device_id, user_id, '["kid"]', b"sealed by nobody", hash_, None, NOW
+            self.tenant_n, device_id, user_id, '["kid"]', b"sealed by nobody", hash_, None, now
         )
         return row
 

@@ -10,16 +10,6 @@ SELECT count(*) FROM (
     LIMIT ?
 ) AS open
 
--- name: forget_old_idempotency_keys
-UPDATE commands SET idempotency_key = NULL
-WHERE (device_id, n) IN (
-    SELECT device_id, n FROM commands
-    WHERE idempotency_key IS NOT NULL AND created_at < ? AND status NOT IN ('pending', 'delivered')
-    ORDER BY device_id, n
-    LIMIT ?
-    FOR UPDATE SKIP LOCKED
-)
-
 -- name: offerable
 SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
        expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,

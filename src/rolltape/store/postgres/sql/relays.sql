@@ -1,3 +1,6 @@
+-- name: last_event
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_n_seq
+
 -- name: end_user_exists
 SELECT 1 FROM end_users WHERE id = ? AND tenant_n = ? FOR KEY SHARE
 
