@@ -68,9 +68,9 @@ def row(
         ours_per_s=median(mine, "per_s"),
         peer=peer_name,
         peer_per_s=median(theirs, "per_s"),
-        ratio=round(statistics.median(ratios), 2),
-        ratio_low=round(min(ratios), 2),
-        ratio_high=round(max(ratios), 2),
+        ratio=significant(statistics.median(ratios)),
+        ratio_low=significant(min(ratios)),
+        ratio_high=significant(max(ratios)),
         p50_ms=median(mine, "p50_ms"),
         p99_ms=median(mine, "p99_ms"),
         peer_p50_ms=median(theirs, "p50_ms"),
@@ -81,6 +81,11 @@ def row(
         note=note,
         more=more or {},
     )
+
+
+def significant(ratio: float) -> float:
+    """To four digits, however small: a ratio never becomes nothing."""
+    return float(f"{ratio:.4g}")
 
 
 def median(figures: list[Figures], name: str) -> float:

@@ -53,7 +53,7 @@ class Session:
     def add(self, made: Row) -> None:
         """One more row."""
         self.outcome.rows.append(made)
-        self.say(f"{made.bench}, {made.store}, {made.callers} callers: {made.ratio:g} against {made.peer}")
+        self.say(f"{made.bench}, {made.store}, {made.callers} callers: {made.ratio:.3g} against {made.peer}")
 
     def leave_out(self, what: str, why: str) -> None:
         """Something can't be measured here; that is no failure."""

@@ -17,7 +17,7 @@ from bench.curves.calls import CALLS, Call
 from bench.effort import Effort
 from bench.lanes import HttpLane, in_turn
 from bench.load.run import Figures
-from bench.rows import median, row
+from bench.rows import median, row, significant
 from bench.seed.store import Seeded, Size, grow, seed
 from bench.servers.ours import ours
 from bench.servers.target import Target
@@ -142,9 +142,9 @@ def _measure(session: Session, store: str, name: str, point: Point, lanes: tuple
         session.add(
             replace(
                 made,
-                ratio=round(statistics.median(costs), 2),
-                ratio_low=round(min(costs), 2),
-                ratio_high=round(max(costs), 2),
+                ratio=significant(statistics.median(costs)),
+                ratio_low=significant(min(costs)),
+                ratio_high=significant(max(costs)),
                 target="at most 1.3",
                 cost=True,
                 note="ratio: processor time for each call over that in the small store",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.plots import PLOTS
-from bench.report.table import ms
+from bench.report.table import ms, ratio
 from bench.rows import Row, met
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,8 +52,7 @@ def _lines(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _ratio(row: Row) -> str:
-    digits = 1 if row.ratio >= 10 else 2
-    return f"**{row.ratio:.{digits}f}** ({row.ratio_low:.{digits}f} to {row.ratio_high:.{digits}f})"
+    return f"**{ratio(row.ratio)}** ({ratio(row.ratio_low)} to {ratio(row.ratio_high)})"
 
 
 def _aim(row: Row) -> str:

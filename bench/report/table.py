@@ -23,7 +23,6 @@ def show(outcome: Outcome) -> None:
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row as text."""
-    digits = 2 if row.ratio < 100 else 0
     return (
         row.bench,
         row.store,
@@ -31,8 +30,8 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{row.ours_per_s:,.0f}",
         row.peer,
         f"{row.peer_per_s:,.0f}",
-        f"{row.ratio:.{digits}f}",
-        f"{row.ratio_low:.{digits}f}-{row.ratio_high:.{digits}f}",
+        ratio(row.ratio),
+        f"{ratio(row.ratio_low)}-{ratio(row.ratio_high)}",
         f"{row.target}{ {True: '', False: ' (missed)', None: '-'}[met(row)] }",
         ms(row.p50_ms),
         ms(row.p99_ms),
@@ -44,3 +43,10 @@ def cells(row: Row) -> tuple[str, ...]:
 def ms(value: float) -> str:
     """Milliseconds; a dash where single calls weren't timed."""
     return f"{value:.2f}" if value else "-"
+
+
+def ratio(value: float) -> str:
+    """As many digits as are worth reading."""
+    return (
+        f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.{2 if value >= 0.1 else 3}f}"
+    )

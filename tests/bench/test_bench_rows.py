@@ -30,6 +30,7 @@ def test_the_ratio_is_the_median_of_the_rounds_and_a_cost_is_turned_round() -> N
     assert (made().ratio, made().ratio_low, made().ratio_high) == (9.0, 8.0, 10.0)
     mine, theirs = [Figures(50.0, 1.0, 2.0, 0)], [Figures(100.0, 1.0, 2.0, 0)]
     assert row("list", 1, "few", mine, theirs, store="sqlite", cost=True).ratio == 2.0
+    assert row("create", 1, "a broker", mine, [Figures(30_000.0, 1.0, 2.0, 0)], store="sqlite").ratio == 0.001667
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_the_report_writes_between_the_markers_and_touches_nothing_else(tmp_path
     assert text.startswith(f"above\n{BEGIN}\n")
     assert text.endswith(f"{END}\nbelow\n")
     assert "old figures" not in text
-    assert "**9.00** (8.00 to 10.00) | at least 20: **missed**" in text
+    assert "**9.00** (8.00 to 10.0) | at least 20: **missed**" in text
     assert "a broker: isn't here" in text
     assert (tmp_path / "img" / "bench-create.png").stat().st_size > 1000
     assert report([str(tmp_path / "run.json"), "--docs", str(tmp_path)]) == 0
