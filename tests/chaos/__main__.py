@@ -61,8 +61,8 @@ def told(report: ChaosReport) -> str:
         f"create to answer: p50 {fleet.accepting.p50_ms} ms, p99 {fleet.accepting.p99_ms}, "
         f"worst {fleet.accepting.worst_ms}; create to deed: p50 {fleet.delay.p50_ms} ms, p99 {fleet.delay.p99_ms}, "
         f"worst {fleet.delay.worst_ms}; true time to {fleet.true_time_error_ms} ms",
-        f"calls of devices: {fleet.figures.get('calls', 0):,}, without an answer "
-        f"{fleet.figures.get('no_answer', 0):,}, power cuts {fleet.figures.get('power_cuts', 0):,}",
+        f"devices asked {fleet.figures.get('calls', 0):,} things; had no answer, or no connection, "
+        f"{fleet.figures.get('no_answer', 0):,} times; power cuts {fleet.figures.get('power_cuts', 0):,}",
         "torments, and seconds from the beginning of each until all nodes served again:",
         *(
             f"  {name:28} {one.times:4} times, median {one.median_s}, worst {one.worst_s}"
@@ -109,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--loss", type=float, default=0.05, help="the part of all calls that get lost (%(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="what chance does (%(default)d)")
     parser.add_argument("--pace", type=float, default=1.0, help="how long torments last, 1: in full (%(default)g)")
-    parser.add_argument("--gap", type=float, default=2.0, help="longest calm between two torments, s (%(default)g)")
+    parser.add_argument("--gap", type=float, default=4.0, help="longest calm between two torments, s (%(default)g)")
     parser.add_argument("--calm", action="store_true", help="no torment: what to compare with")
     parser.add_argument("--only", nargs="+", choices=list(TORMENTS), metavar="TORMENT", help="no others than these")
     parser.add_argument("--hurried", action="store_true", help="a PostgreSQL that doesn't wait for its disk")

@@ -4,13 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rolltape.simulate.device import Device
 from rolltape.wire.claims import Claims
 from tests.chaos.__main__ import told
 from tests.chaos.place import Place
-from tests.chaos.run import ChaosReport, Plan, run
+from tests.chaos.run import Plan, run
 from tests.chaos.torments import TORMENTS
 from tests.postgres import server
 
@@ -40,30 +38,19 @@ class Twice(Device):
         return super().act(claims, now)
 
 
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> ChaosReport:
-    """A run in calm, with one node that breaks promises and devices that do."""
-    folder = tmp_path_factory.mktemp("broken")
-    place = Place(folder, server(), f"broken_{folder.name[-20:]}")
+def test_a_node_that_loses_commands_or_expires_them_unguarded_and_devices_that_do_things_twice_are_found_out(
+    tmp_path: Path,
+) -> None:
+    """All of it in one run, in calm: each is seen by its own check."""
+    place = Place(tmp_path, server(), f"broken_{tmp_path.name[-20:]}")
     place.nodes[1].program = (sys.executable, "-m", "tests.chaos.broken_node")
-    plan = Plan(commands=300, seconds=2, devices=60, every=0.3, ttl=4, loss=0.05, seed=3, calm=True)
+    plan = Plan(commands=300, seconds=2, devices=60, every=0.3, ttl=3, loss=0.05, seed=3, calm=True)
     with place:
-        return run(place, plan, kind=Twice)
-
-
-def test_commands_that_a_node_loses_are_missed(broken: ChaosReport) -> None:
-    assert broken.simulate.broken["lost"] > 0
-    assert broken.audit["lost"] > 0
-    assert broken.audit["seq"] > 0
-    assert not broken.is_kept
-
-
-def test_commands_that_two_nodes_expire_are_seen(broken: ChaosReport) -> None:
-    assert broken.audit["history"] > 0
-    whys = [one.why for one in broken.examples if one.what == "history"]
-    assert any("expired after" in why for why in whys), whys
-
-
-def test_devices_that_do_things_twice_are_seen(broken: ChaosReport) -> None:
-    assert broken.simulate.broken["executed_twice"] > 0
-    assert "A PROMISE WAS BROKEN." in told(broken)
+        report = run(place, plan, kind=Twice)
+    assert not report.is_kept
+    assert "A PROMISE WAS BROKEN." in told(report)
+    assert report.simulate.broken["executed_twice"] > 0
+    assert report.simulate.broken["lost"] > 0
+    assert report.audit["lost"] > 0
+    assert report.audit["seq"] > 0
+    assert any("expired after" in one.why for one in report.examples if one.what == "history"), told(report)

@@ -15,6 +15,7 @@ from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
+from rolltape.wire.command import CommandType
 from tests.chaos.link import Link
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
@@ -56,6 +57,12 @@ def pg(house: House) -> PgStore:
     return house.store
 
 
+def _is_sure_that_nothing_is_due(house: House) -> None:
+    """The node has looked at what is due, and trusts that for longer than any does."""
+    outlook = pg(house)._pg.outlook
+    outlook._looked_at, outlook._clear_until = NOW, NOW + 10_000
+
+
 @on_two_nodes
 async def test_two_at_once_with_one_key_make_one_command_whichever_node_they_ask(one: House, two: House) -> None:
     device = await one.device()
@@ -74,6 +81,27 @@ async def test_each_command_has_its_own_seq_and_the_order_of_its_numbers(one: Ho
         mine = sorted((row for row in rows if row.device_id == device), key=lambda row: row.seq)
         assert [row.seq for row in mine] == list(range(1, 31))
         assert [row.n for row in mine] == sorted(row.n for row in mine)
+
+
+@on_two_nodes
+async def test_each_stop_has_its_own_seq_and_leaves_none_open_before_it(one: House, two: House) -> None:
+    devices = [await one.device() for _ in range(3)]
+    rows = await asyncio.gather(
+        *(house.create(device, "stop_recording") for _ in range(5) for device in devices for house in (one, two))
+    )
+    for device in devices:
+        assert sorted(row.seq for row in rows if row.device_id == device) == list(range(1, 11))
+        assert len(await one.store.list_commands(one.tenant_n, device, ("pending",), None, TOP, NOW)) == 1
+
+
+@on_two_nodes
+async def test_starts_and_stops_at_once_have_one_order(one: House, two: House) -> None:
+    device = await one.device()
+    kinds: list[CommandType] = ["start_recording", "start_recording", "stop_recording"]
+    rows = await asyncio.gather(
+        *(house.create(device, kind) for _ in range(10) for kind in kinds for house in (one, two))
+    )
+    assert sorted(row.seq for row in rows) == list(range(1, 61))
 
 
 @on_two_nodes
@@ -121,11 +149,11 @@ async def test_what_the_other_node_made_is_never_shown_open_past_its_time(one: H
 async def test_no_go_is_given_past_the_time_even_where_the_node_trusts_its_last_look(one: House, two: House) -> None:
     device = await one.device()
     row = await one.create(device, ttl=1)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     await refused(Code.COMMAND_NO_GO, two.acknowledge(row, now=NOW + 1000))
     assert (await one.get(row, NOW + 1000)).status == "expired"
     again = await one.create(device, ttl=1, now=NOW + 2000)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     assert await two.store.offer(device, 1, "poll", None, 4, NOW + 3000) == ([], False)
     assert (await one.get(again, NOW + 3000)).status == "expired"
 
@@ -365,3 +393,28 @@ def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
     asyncio.run(run())
     said = [record for record in caplog.records if "the database can't" in record.getMessage()]
     assert 1 <= len(said) <= 10
+
+
+def test_a_bus_survives_the_good_bye_of_its_server_and_says_what_it_had_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
+
+    async def run() -> None:
+        link, heard = Link(server().socket), Heard()
+        await link.open()
+        through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable"
+        speaks = PgBus(through, "rolltape_test", lambda topics: None)
+        await speaks.listening.wait()
+        link.faults.holds_ends = True
+        await server().run(CUT)
+        await asyncio.wait_for(link.held.wait(), 20)
+        hears = PgBus(server().url, "rolltape_test", heard)
+        await hears.listening.wait()
+        speaks.publish(["dev_a"])
+        await heard.until("dev_a")
+        link.faults.holds_ends = False
+        await asyncio.gather(speaks.close(), hears.close())
+        await link.close()
+
+    asyncio.run(run())

@@ -34,6 +34,9 @@ MOST_BACKEND_LOSS: Final = 0.2
 """A backend's network is better than that: it would only hold up the commands."""
 CONNECTS_PER_S: Final = 500
 """The fleet's channels are opened at this pace, at most."""
+FIRST_HEARTBEATS_PER_S: Final = 2000
+"""The pace of first heartbeats, at most. One costs a server more than twice what later ones do (the token's first use,
+the keys that the device holds, coming online): a large fleet at once would only show how a server falls behind."""
 _LOOK_SEC: Final = 0.5
 _LOOK_AT: Final = 500
 _AFTERMATH_SEC: Final = 5.0
@@ -131,7 +134,7 @@ class Fleet:
         }
         self.contacts.ways = chosen[self.wishes.route]
         now = self.world.clock.monotonic()
-        spread = self.world.every or 60.0
+        spread = max(self.world.every or 60.0, self.wishes.devices / FIRST_HEARTBEATS_PER_S)
         if self.wishes.route != "heartbeat":
             spread = max(1.0, min(spread, self.wishes.devices / CONNECTS_PER_S))
         for number, facts in self.backend.bound.items():

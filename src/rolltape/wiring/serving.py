@@ -31,7 +31,7 @@ log = logging.getLogger("rolltape")
 GC_THRESHOLD = 50_000
 """Most garbage here dies by reference counting; a young collection every 700 objects is only a pause."""
 SWITCH_SECONDS = 0.0005
-"""The writer lets go of the interpreter at each statement, and would wait Python's 5 ms to get it back each time."""
+"""The thread that has committed would wait Python's 5 ms for the interpreter before it could say so."""
 
 WORKERS: tuple[type[Worker], ...] = (Expiry, States, Offline, Keys, Sweep, Leftovers, Retention)
 

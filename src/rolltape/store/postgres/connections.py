@@ -9,6 +9,7 @@ import asyncpg
 
 from rolltape.store.connections import Hear
 from rolltape.store.operations import expiry
+from rolltape.store.outlook import Outlook
 from rolltape.store.postgres.database import AS_IT_LIKES, CONNECTING, PgDb
 from rolltape.store.postgres.trouble import AGAIN, GONE, is_gone, log, may_go_better, unavailable
 
@@ -24,9 +25,6 @@ CLOSE_SECONDS = 10.0
 AWAY_SECONDS = 0.2
 """How long a database that couldn't be reached isn't asked for another connection: thousands of calls that each try one
 would keep a database that starts up from doing so."""
-TRUSTED_MS = 500
-"""How long a look at what is due is believed. No command ends sooner than a second after its creation, wherever that
-was: so half a second is for clocks that differ, and for commits that take their time."""
 SMALLEST_POOL = 2
 
 
@@ -40,8 +38,7 @@ class PgConnections:
     def __init__(self, pool: "asyncpg.Pool[Any]", on_ended: Hear, on_moved: Hear) -> None:
         self.pool = pool
         self._hear = (on_ended, on_moved)
-        self._clear_until = 0
-        self._looked_at = 0
+        self.outlook = Outlook()
         self._looking = asyncio.Lock()
         self._away: BaseException | None = None
         self._away_until = 0.0
@@ -152,12 +149,11 @@ class PgConnections:
         return await self.read(at_length)
 
     async def settle(self, now: int, *, sure: bool = False) -> None:
-        """Expires all that is due. Most of the time that is known without a look, unless it must be sure: see
-        TRUSTED_MS."""
-        if self._looked_at <= now < self._clear_until and not sure:
+        """Expires all that is due. Most of the time that is known without a look, unless it must be sure."""
+        if self.outlook.is_clear(now) and not sure:
             return
         async with self._looking:
-            if sure or not self._looked_at <= now < self._clear_until:
+            if sure or not self.outlook.is_clear(now):
                 await self._settle(now)
 
     async def _settle(self, now: int) -> None:
@@ -166,11 +162,7 @@ class PgConnections:
             if due is None or due > now:
                 break
             await self.write(expiry.expire_batch, now)
-        self._looked_at, self._clear_until = now, min(now + TRUSTED_MS, due or now + TRUSTED_MS)
-
-    def created(self, expires_at: int) -> None:
-        """A command was created here that ends then."""
-        self._clear_until = min(self._clear_until, expires_at)
+        self.outlook.looked(now, due)
 
     async def close(self) -> None:
         """Waits for what is under way, and closes the connections; those of a database that is silent are cut."""
