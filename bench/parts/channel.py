@@ -12,29 +12,41 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.channel_load import Plan
-from bench.compare import Effort, Row
-from bench.servers import Target, ours, prepare_ours
+from bench.effort import Effort
+from bench.load.channel import Plan
+from bench.rows import Row
+from bench.seed.store import Size, seed
+from bench.servers.ours import ours
+from bench.servers.process import ROOT
+from bench.servers.target import Target
+from bench.session import Session, fresh_folder
 
 HONO = "Eclipse Hono, published"
 HONO_PER_S, HONO_P50_MS, HONO_P99_MS, HONO_LOST_PERCENT = 300.0, 68.0, 279.0, 1.0
 """The one published figure of a peer: three servers, 300 commands/s."""
 SPARE_SOCKETS = 500
+SPANS = 6
+"""A round takes so many times as long as one of another part: 300 commands/s are few."""
 
 
-def compare_channel(effort: Effort) -> list[Row]:
-    """Open channels, commands by an open loop; then idle channels alone."""
+def compare_channel(session: Session) -> None:
+    """Open channels, commands by an open loop; then idle channels alone. On SQLite."""
+    effort = session.effort
     sockets = raise_open_files(effort.idle[-1] + SPARE_SOCKETS)
     idle = tuple(count for count in effort.idle if count + SPARE_SOCKETS <= sockets)
     if idle != effort.idle:
-        print(f"only {sockets} open files are allowed here: idle channels are measured up to {idle}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="rolltape-bench-") as folder:
-        given = prepare_ours(Path(folder), max(effort.channels, *idle))
-        with ours(Path(folder), given) as target:
+        session.leave_out("more idle channels", f"only {sockets} open files are allowed here; measured are {idle}")
+    with session.guarded("channel"), fresh_folder() as folder:
+        seeded = seed(folder / "ours", Size(max(effort.channels, *idle)))
+        session.say("idle channels")
+        with ours(seeded) as target:
             memory = _memory(target, idle)
-        with ours(Path(folder), given) as target:
-            rounds = [_round(target, effort) for _ in range(effort.rounds)]
-    return [_row(rounds, effort, memory)]
+        with ours(seeded) as target:
+            rounds = []
+            for number in range(effort.rounds):
+                session.say(f"create to offer on {effort.channels:,} channels, round {number + 1}")
+                rounds.append(_round(target, effort))
+        session.add(_row(rounds, effort, memory))
 
 
 def raise_open_files(wanted: int) -> int:
@@ -51,9 +63,8 @@ def _loading(plan: Plan) -> Iterator["subprocess.Popen[str]"]:
     with tempfile.TemporaryDirectory(prefix="rolltape-bench-plan-") as folder:
         path = Path(folder) / "plan.json"
         path.write_text(json.dumps(asdict(plan)))
-        command = [sys.executable, "-m", "bench.channel_load", str(path)]
-        where = Path(__file__).parent.parent
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=where) as process:
+        command = [sys.executable, "-m", "bench.load.channel", str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             yield process
 
 
@@ -66,8 +77,8 @@ def _told(process: "subprocess.Popen[str]") -> dict[str, Any]:
 
 
 def _plan(target: Target, channels: int, per_s: float, effort: Effort) -> Plan:
-    devices = [list(each) for each in target.devices[:channels]]
-    return Plan(target.host, target.port, target.key, devices, per_s, effort.warmup, effort.seconds * 4)
+    devices = [list(each) for each in target.devices.each(channels)]
+    return Plan(target.host, target.port, target.key, devices, per_s, effort.warmup, effort.seconds * SPANS)
 
 
 def _round(target: Target, effort: Effort) -> dict[str, Any]:
@@ -80,7 +91,7 @@ def _memory(target: Target, counts: tuple[int, ...]) -> dict[str, float]:
     before = _rss_kib(target.pid)
     found = {}
     for count in counts:
-        plan = Plan(target.host, target.port, target.key, [list(each) for each in target.devices[:count]], 0, 0, 0)
+        plan = Plan(target.host, target.port, target.key, [list(each) for each in target.devices.each(count)], 0, 0, 0)
         with _loading(plan) as process:
             _told(process)
             found[f"kib_per_idle_channel_of_{count}"] = round((_rss_kib(target.pid) - before) / count, 1)
@@ -112,7 +123,8 @@ def _row(rounds: list[dict[str, Any]], effort: Effort, memory: dict[str, float])
         peer_p50_ms=HONO_P50_MS,
         peer_p99_ms=HONO_P99_MS,
         rounds=len(rounds),
-        target="p50 at most 5, p99 at most 25",
+        target="p99 at most 25",
+        note="the aim for p50 is 5 ms; the peer's figures are published ones, of three servers, with 1 % lost",
         more={
             "lost": sum(each["lost"] for each in rounds),
             "doubled": sum(each["doubled"] for each in rounds),

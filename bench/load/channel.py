@@ -1,4 +1,4 @@
-"""The load of the channel, a process of its own: `python -m bench.channel_load PLAN`, its figures as JSON.
+"""The load of the channel, a process of its own: `python -m bench.load.channel PLAN`, its figures as JSON.
 
 It opens a channel for each device, says hello, and then commands devices in turn by an open loop: each POST goes out
 when its time has come, whatever the ones before are doing, and an offer's time counts from that moment. Each device
@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import uvloop
 
-from bench.load import at_part
+from bench.load.closed import at_part
 
 _ID = re.compile(rb'"id":"(cmd_[A-Za-z0-9]+)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: ?(\d+)", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bench.compare import Effort, Row
+from bench.session import Session
 from rolltape.testing.answer_vectors import ALL, GO, TIME, answer_of, facts
 from rolltape.testing.receipt_vectors import GOOD, GOOD_JWS
 from rolltape.testing.vector_world import GEN, HMAC, IAT, NOW, SIGNER, claims
@@ -43,7 +43,7 @@ def other_rows() -> list[tuple[str, ...]]:
     return rows
 
 
-def print_sizes(_: Effort) -> list[Row]:
+def print_sizes(_: Session) -> None:
     """Prints the tables; there is nothing to compare."""
     for head, rows in ((HEAD, grant_rows()), (OTHER_HEAD, other_rows())):
         lines = [head, *rows]
@@ -51,7 +51,6 @@ def print_sizes(_: Effort) -> list[Row]:
         for name, *cells in lines:
             print(name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)))
         print()
-    return []
 
 
 def markdown() -> str:
