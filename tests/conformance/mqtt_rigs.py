@@ -25,7 +25,12 @@ class MqttRig(Rig):
         self.line.so_far(self.world)
         self.world.pass_time(QUIET_SEC)
         self.line.beat()
-        return [frame["command"] for frame in self.line.so_far(self.world) if frame["type"] == "offer"]
+        return self._offered()
+
+    def _offered(self) -> list[Offer]:
+        """Each once: a wake-up may offer what the heartbeat offers too."""
+        frames = self.line.so_far(self.world)
+        return list({frame["command"]["id"]: frame["command"] for frame in frames if frame["type"] == "offer"}.values())
 
     def acknowledge(self, command_id: str) -> Heard:
         said = self.line.ack(command_id)
@@ -44,4 +49,4 @@ class FlakyMqttRig(MqttRig):
         self.line.close()
         self.line = MqttDevice(self.broker, self.device)
         self.line.beat(have=[])
-        return [frame["command"] for frame in self.line.so_far(self.world) if frame["type"] == "offer"]
+        return self._offered()
