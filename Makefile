@@ -30,8 +30,10 @@ $(RUN_STAMP): $(BIN)/python requirements/run.lock pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock
+# amqtt, a broker that tests run as a process of its own, wants an older websockets than Rolltape: so it gets a folder
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.lock requirements/amqtt.lock
 	$(PIP) install --require-hashes -r requirements/dev.lock
+	$(PIP) install --require-hashes --no-warn-conflicts --upgrade --target $(VENV)/amqtt -r requirements/amqtt.lock
 	@touch $@
 
 demo: $(RUN_STAMP)
@@ -62,7 +64,8 @@ format: $(DEV_STAMP)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --group build -o requirements/run.lock
-	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra nats --extra objects --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra mqtt --extra nats --extra objects --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/amqtt.in -o requirements/amqtt.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/out dist build

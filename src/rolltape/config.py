@@ -88,6 +88,27 @@ def _nats(text: str) -> str:
     return text
 
 
+def _broker(text: str) -> str:
+    """mqtts://user:password@host:8883, mqtt:// without TLS, or tls:// and nats:// for NATS"""
+    if urlsplit(text).scheme not in ("mqtt", "mqtts", "nats", "tls") or not urlsplit(text).hostname:
+        raise ValueError
+    return text
+
+
+def _secret(text: str) -> str:
+    """at least 16 characters of ASCII, without spaces"""
+    if len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError
+    return text
+
+
+def _yes(text: str) -> bool:
+    """yes or no"""
+    if text.lower() not in ("yes", "no"):
+        raise ValueError
+    return text.lower() == "yes"
+
+
 def _level(text: str) -> str:
     """debug, info, warning or error"""
     if text.lower() not in ("debug", "info", "warning", "error"):
@@ -95,8 +116,10 @@ def _level(text: str) -> str:
     return text.lower()
 
 
-def _setting(variable: str, read: Callable[[str], Any], default: Any, what: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "read": read, "what": what})
+def _setting(variable: str, read: Callable[[str], Any], default: Any, what: str, *, secret: bool = False) -> Any:
+    """`secret`: it is, or has a password in it, so it is shown to nobody."""
+    metadata = {"variable": variable, "read": read, "what": what, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,7 @@ class Settings:
         _database,
         None,
         "PostgreSQL, which several servers may share; without it, an SQLite file in the data folder",
+        secret=True,
     )
     pool_size: int = _setting(
         "ROLLTAPE_POOL_SIZE", _whole(3, 1000), 10, "connections to PostgreSQL that one server opens at most"
@@ -145,6 +169,26 @@ class Settings:
         _url,
         None,
         "how devices reach an s3:// store, where the server has another way",
+    )
+    mqtt: str | None = _setting(
+        "ROLLTAPE_MQTT",
+        _broker,
+        None,
+        "MQTT broker, or NATS server, that devices may come by; with the server's own user",
+        secret=True,
+    )
+    mqtt_ca_file: Path | None = _setting(
+        "ROLLTAPE_MQTT_CA_FILE", _path, None, "authorities (PEM) that may vouch for the broker; else the system's"
+    )
+    mqtt_auth_secret: str | None = _setting(
+        "ROLLTAPE_MQTT_AUTH_SECRET",
+        _secret,
+        None,
+        "what a broker shows when it asks here whom to let in; without it nobody may ask",
+        secret=True,
+    )
+    mqtt_dynsec: bool = _setting(
+        "ROLLTAPE_MQTT_DYNSEC", _yes, False, "whether devices are made known to Mosquitto's dynamic-security plugin"
     )
     key_rate: int = _setting("ROLLTAPE_KEY_RATE", _whole(0, 10**6), 1000, "requests/s of one API key; 0: no limit")
     device_rate: int = _setting(
@@ -198,6 +242,7 @@ class Settings:
                 values[each.name] = _read(each.metadata, text)
         settings = Settings(**values)
         _check_together(settings)
+        _check_mqtt(settings)
         return settings
 
     def as_env(self) -> dict[str, str]:
@@ -239,10 +284,18 @@ def _check_together(settings: Settings) -> None:
             raise BadSetting(message)
 
 
+def _check_mqtt(settings: Settings) -> None:
+    scheme = urlsplit(settings.mqtt or "").scheme
+    if settings.mqtt_dynsec and scheme not in ("mqtt", "mqtts"):
+        raise BadSetting("ROLLTAPE_MQTT_DYNSEC goes with ROLLTAPE_MQTT=mqtts://… or mqtt://…, and nothing else.")
+    if settings.mqtt_ca_file is not None and scheme not in ("mqtts", "tls"):
+        raise BadSetting("ROLLTAPE_MQTT_CA_FILE goes with ROLLTAPE_MQTT=mqtts://… or tls://…, and nothing else.")
+
+
 def _read(metadata: Mapping[str, Any], text: str) -> Any:
     read = metadata["read"]
     try:
         return read(text)
     except ValueError:
-        shown = "" if "@" in text else f"={text!r}"  # what stands before it may be a password
+        shown = "" if metadata["secret"] or "@" in text else f"={text!r}"  # what stands before it may be a password
         raise BadSetting(f"{metadata['variable']}{shown} can't be used: it takes {read.__doc__}.") from None

@@ -20,6 +20,7 @@ from rolltape.config import Settings
 from rolltape.domain.principal import KeyPrincipal, Tenant
 from rolltape.service import keys
 from rolltape.service.context import Services
+from rolltape.service.doors import Doors
 from rolltape.service.vault import Vault
 from rolltape.service.wakeups import Wakeups
 from rolltape.store.folder_blobs import FolderBlobs
@@ -32,6 +33,7 @@ from rolltape.web.socket import ChannelProtocol
 from rolltape.wire.account import CreateKey
 from rolltape.wire.channel import FRAME_LIMIT
 from rolltape.wire.ids import new_id
+from rolltape.wiring.broker import BrokerSide
 from rolltape.wiring.build import close_services
 from rolltape.wiring.databases import open_bus, open_db, open_store
 from tests.postgres import url_of
@@ -53,6 +55,7 @@ class Node:
     app: Services
     web: WebApp
     server: uvicorn.Server
+    broker: BrokerSide | None = None
 
     @property
     def url(self) -> str:
@@ -238,15 +241,21 @@ def open_web(
 
 
 async def _serve(nodes: list[Node]) -> None:
+    sides = [node.broker for node in nodes if node.broker is not None]
+    for side in sides:
+        side.start()
     await asyncio.gather(*(node.server.serve() for node in nodes))
+    for side in sides:
+        await side.stop(1)
 
 
 async def _node(settings: Settings, clock: Clock, vault: Vault) -> Node:
     blobs = FolderBlobs(settings.data / "media", max_bytes=10**7, reserve_bytes=0, clock=clock)
     wakeups = Wakeups()
-    store = await open_store(settings, on_moved=wakeups.changed)
+    doors = Doors()
+    store = await open_store(settings, doors.shut_out, wakeups.changed)
     wakeups.bus = open_bus(settings, vault, wakeups.heard)
-    app = Services(settings, clock, store, blobs, vault, wakeups)
+    app = Services(settings, clock, store, blobs, vault, wakeups, doors=doors)
     web = build_app(app)
     config = uvicorn.Config(
         web,
@@ -263,7 +272,8 @@ async def _node(settings: Settings, clock: Clock, vault: Vault) -> Node:
     )
     if isinstance(wakeups.bus, PgBus):
         await wakeups.bus.listening.wait()
-    return Node(app, web, uvicorn.Server(config))
+    side = None if settings.mqtt is None else BrokerSide(app, web.over_device_rate)
+    return Node(app, web, uvicorn.Server(config), side)
 
 
 def _add_keys(world: WebWorld, tenants: tuple[Tenant, Tenant, Tenant]) -> None:

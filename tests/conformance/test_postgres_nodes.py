@@ -393,28 +393,3 @@ def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
     asyncio.run(run())
     said = [record for record in caplog.records if "the database can't" in record.getMessage()]
     assert 1 <= len(said) <= 10
-
-
-def test_a_bus_survives_the_good_bye_of_its_server_and_says_what_it_had_to_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
-
-    async def run() -> None:
-        link, heard = Link(server().socket), Heard()
-        await link.open()
-        through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable"
-        speaks = PgBus(through, "rolltape_test", lambda topics: None)
-        await speaks.listening.wait()
-        link.faults.holds_ends = True
-        await server().run(CUT)
-        await asyncio.wait_for(link.held.wait(), 20)
-        hears = PgBus(server().url, "rolltape_test", heard)
-        await hears.listening.wait()
-        speaks.publish(["dev_a"])
-        await heard.until("dev_a")
-        link.faults.holds_ends = False
-        await asyncio.gather(speaks.close(), hears.close())
-        await link.close()
-
-    asyncio.run(run())

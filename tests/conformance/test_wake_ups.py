@@ -14,6 +14,7 @@ from rolltape.store.bus import NodeBus
 from rolltape.store.nats_bus import NatsBus, NatsServers, connect
 from rolltape.store.postgres.bus import PgBus
 from rolltape.wiring import admin_doctor
+from tests.chaos.link import Link
 from tests.nats_server import NatsServer, needs_nats, running_nats
 from tests.postgres import server
 
@@ -257,6 +258,32 @@ def test_a_line_that_says_nothing_back_is_dead(kind: Kind, monkeypatch: pytest.M
         await bus.close()
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_bus_survives_the_good_bye_of_its_server_and_says_what_it_had_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PostgreSQL's last word comes between two statements, and the end of the connection a little later."""
+    monkeypatch.setattr(buses, "RECONNECT_SECONDS", 0.01)
+
+    async def run() -> None:
+        link, heard = Link(server().socket), Heard()
+        await link.open()
+        through = f"postgresql://postgres@127.0.0.1:{link.port}/postgres?sslmode=disable"
+        speaks = PgBus(through, CHANNEL, KEY, lambda topics: None)
+        await speaks.listening.wait()
+        link.faults.holds_ends = True
+        await server().run(CUT)
+        await asyncio.wait_for(link.held.wait(), 20)
+        hears = PgBus(server().url, CHANNEL, KEY, heard)
+        await hears.listening.wait()
+        speaks.publish(["dev_a"])
+        await heard.until("dev_a")
+        link.faults.holds_ends = False
+        await asyncio.gather(speaks.close(), hears.close())
+        await link.close()
+
+    asyncio.run(run())
 
 
 @needs_nats

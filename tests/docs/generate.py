@@ -16,6 +16,10 @@ from tests.docs.phone_round import phone_round
 ROOT = Path(__file__).parents[2]
 
 
+def _shown(default: object) -> object:
+    return ("no", "yes")[default] if isinstance(default, bool) else default
+
+
 def settings_page() -> str:
     """docs/settings.md, from config.Settings."""
     lines = [
@@ -29,7 +33,7 @@ def settings_page() -> str:
     ]
     for each in fields(Settings):
         told = each.metadata
-        default = "none" if each.default is None else f"`{each.default}`"
+        default = "none" if each.default is None else f"`{_shown(each.default)}`"
         lines.append(f"| `{told['variable']}` | {told['read'].__doc__} | {default} | {told['what']} |")
     lines += [
         "",

@@ -2,20 +2,13 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import random
 import secrets
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 import rolltape
 from rolltape import AsyncClient, Client
@@ -23,6 +16,7 @@ from rolltape.testing.process import ServerProcess, make_key, running_server
 from rolltape.testing.recorder import FakeRecorder
 from rolltape.wire.command import Command
 from rolltape.wire.device import BoundDevice, Device
+from tests.certificates import make_certificate
 
 SOUND = random.Random(3).randbytes(500_000)
 SHA = hashlib.sha256(SOUND).hexdigest()
@@ -220,16 +214,7 @@ def test_the_whole_story_with_a_recorder(
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for this machine that nobody vouches for, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "rolltape test")])
-    begin = datetime(2026, 1, 1, tzinfo=UTC)
-    built = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=36500))
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = built.add_extension(here, critical=False).sign(key, hashes.SHA256())
-    (tmp_path / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (tmp_path / "key.pem").write_bytes(pem)
-    return tmp_path / "cert.pem", tmp_path / "key.pem"
+    return make_certificate(tmp_path)
 
 
 def test_a_server_with_a_certificate_of_its_own_is_trusted_only_when_told(

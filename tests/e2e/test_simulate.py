@@ -18,6 +18,7 @@ from rolltape.simulate.report import Report
 from rolltape.simulate.settings import Wishes
 from rolltape.testing.process import ServerProcess, make_key, running_server
 from rolltape.wire.claims import Claims
+from tests.brokers import mosquitto, needs_mosquitto
 from tests.e2e.lying_server import Exchange, Json, lying
 
 
@@ -209,3 +210,25 @@ def test_a_server_that_breaks_a_promise_is_found_out(place: Place, lie: Any, pro
 def test_only_a_key_of_test_mode_is_taken() -> None:
     with pytest.raises(SettingsError, match="test mode"):
         simulate(Wishes(("http://127.0.0.1:1",), "sk_live_x"))
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("per_line", [1, 10])
+def test_a_fleet_on_a_broker_breaks_no_promise(tmp_path: Path, per_line: int) -> None:
+    with (
+        mosquitto(tmp_path / "broker") as broker,
+        running_server(tmp_path / "data", ROLLTAPE_MQTT=broker.url) as server,
+    ):
+        wishes: dict[str, Any] = {
+            "route": "mqtt",
+            "brokers": (broker.url,),
+            "per_line": per_line,
+            "devices": 100,
+            "ttl": 60,
+        }
+        report = Place(server).run(**wishes, loss=0.1, commands_per_second=100)
+    assert report.is_kept, report.examples
+    assert report.unsettled == 0
+    assert report.commands.executed > 30
+    went_wrong = ("cut", "cut_after", "unsent", "unheard", "twice", "power_cuts")
+    assert [one for one in went_wrong if not report.figures.get(one)] == []

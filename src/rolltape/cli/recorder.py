@@ -53,16 +53,23 @@ def recorder(
         str | None, typer.Option(envvar="ROLLTAPE_GRANT_SECRET", help="For HS256: the secret from bind.")
     ] = None,
     ca_file: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_CA_FILE", help="The certificate to trust.")] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(envvar="ROLLTAPE_MQTT_BROKER", help="Take commands by this broker: mqtts://host:8883."),
+    ] = None,
 ) -> None:
     """Run a recorder on this machine.
 
     It ends on SIGTERM or Ctrl-C.
     """
+    from rolltape.mqtt.address import INSTALL as INSTALL_MQTT
     from rolltape.recorder.ble.adapter import INSTALL
     from rolltape.recorder.run import run_recorder
 
     if ble and find_spec("bumble") is None:
         raise typer.BadParameter(INSTALL, param_hint="--ble")
+    if mqtt and find_spec("paho") is None:
+        raise typer.BadParameter(f"MQTT needs the package paho-mqtt: {INSTALL_MQTT}", param_hint="--mqtt")
     settings = _settings(
         server=server,
         token=token,
@@ -73,6 +80,7 @@ def recorder(
         grant_kid=grant_kid,
         grant_secret=grant_secret,
         ca_file=ca_file,
+        mqtt=mqtt or None,
     )
     raise typer.Exit(run_recorder(settings))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rolltape.simulate.fleet import Fleet, Watch
     from rolltape.simulate.report import Delay, Report
 
-ROUTES = ("heartbeat", "channel", "mixed")
+ROUTES = ("heartbeat", "channel", "mqtt", "mixed")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,6 +51,13 @@ def simulate(
             show_default="http://127.0.0.1:8787",
         ),
     ] = None,
+    broker: Annotated[
+        list[str] | None,
+        typer.Option(help="The MQTT broker's URL; several are taken in turn.", envvar="ROLLTAPE_MQTT_BROKER"),
+    ] = None,
+    per_line: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many devices share a connection to a broker.")
+    ] = 1,
     api_key: ApiKey = None,
     ca_file: CaFile = None,
 ) -> None:
@@ -79,6 +86,8 @@ def simulate(
         loss=loss,
         ttl=ttl,
         clean=clean,
+        brokers=tuple(broker or ()),
+        per_line=per_line,
     )
     with _figures(wishes.seconds) as watch:
         report = run(wishes, watch)

@@ -66,6 +66,7 @@ async def heartbeat(
         seq_floor=floor,
         device_id=device_id,
         grant_iss=app.vault.iss,
+        project_id=who.tenant.project_id,
     )
 
 

@@ -124,6 +124,21 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundRow:
+    """A device that is bound, with what its words and its offers need. `mqtt_until`: reached by a broker until then."""
+
+    tenant_n: int
+    project_id: str
+    mode: Mode
+    device_id: str
+    generation: int
+    heartbeat_sec: int
+    grant_alg: Alg
+    held_kids: str
+    mqtt_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class RelayTokenRow:
     """A relay token. `device_ids` (JSON) are the only devices that it is for; None: all of the end user's."""
 

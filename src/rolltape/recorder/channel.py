@@ -6,7 +6,7 @@ what was asked goes over HTTP.
 
 import asyncio
 import dataclasses
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -28,6 +28,35 @@ _STATUS_OF = {
 """What an error in a frame would be as an HTTP status. For any other the same is asked over HTTP, which says more."""
 
 
+class Wire(Protocol):
+    """What a channel runs on: a WebSocket to the server, or a broker. `by_broker`: see Answer."""
+
+    by_broker: bool | None
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """One frame. Raises ConnectionClosed, OSError."""
+        ...
+
+    def abort(self) -> None:
+        """Ends it, at once and without a word."""
+        ...
+
+
+class SocketWire:
+    """A WebSocket."""
+
+    by_broker: bool | None = None
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        await self.socket.send(msgspec.json.encode(frame).decode())
+
+    def abort(self) -> None:
+        self.socket.transport.abort()
+
+
 class Channel:
     """`up`: the channel is there. `missing`: it can't be had now, so the slower ways have to do.
     `heard_at`: when anything was last heard on it, by the monotonic timer.
@@ -38,32 +67,37 @@ class Channel:
     def __init__(self, clock: Clock, patience_sec: float) -> None:
         self._clock = clock
         self._patience = patience_sec
-        self._socket: ClientConnection | None = None
+        self._wire: Wire | None = None
         self._asked: dict[tuple[str, str], asyncio.Future[Answer | None]] = {}
         self._refs = 0
         self.heard_at = 0.0
         self.up = asyncio.Event()
         self.missing = asyncio.Event()
 
-    def opened(self, socket: ClientConnection) -> None:
-        """The server has answered the hello."""
-        self._socket = socket
+    def opened(self, wire: Wire) -> None:
+        """The server has answered the hello, or the broker has let the device in."""
+        self._wire = wire
         self.up.set()
         self.missing.clear()
 
     def dropped(self) -> None:
         """It is gone: whoever waits for an answer has to ask in another way."""
-        self._socket = None
+        self._wire = None
         self.up.clear()
         for future in self._asked.values():
             _settle(future, None)
 
     def end(self) -> None:
         """Close it, at once and without a word."""
-        socket = self._socket
-        if socket is not None:
+        wire = self._wire
+        if wire is not None:
             self.dropped()
-            socket.transport.abort()
+            wire.abort()
+
+    @property
+    def by_broker(self) -> bool | None:
+        """Whether, and by what kind of broker, what is heard on it comes: see Answer."""
+        return None if self._wire is None else self._wire.by_broker
 
     def missed(self) -> None:
         """It can't be had now."""
@@ -107,11 +141,10 @@ class Channel:
             case "error":
                 self._answer(frame.answers, frame.id or frame.ref, _refusal(frame))
 
-    async def say(self, socket: ClientConnection, frame: dict[str, Any]) -> bool:
+    async def say(self, wire: Wire, frame: dict[str, Any]) -> bool:
         """Send a frame; whether it went out."""
-        text = msgspec.json.encode(frame).decode()
         try:
-            return await self._clock.wait(_done(socket, text), SEND_TIMEOUT_SEC) is not None
+            return await self._clock.wait(_done(wire, frame), SEND_TIMEOUT_SEC) is not None
         except (ConnectionClosed, OSError):
             return False
 
@@ -121,22 +154,22 @@ class Channel:
             _settle(future, answer)
 
     async def _ask(self, kind: str, about: str, body: dict[str, Any]) -> Answer | None:
-        socket = self._socket
-        if socket is None or (kind, about) in self._asked:
+        wire = self._wire
+        if wire is None or (kind, about) in self._asked:
             return None
         future = asyncio.get_running_loop().create_future()
         self._asked[kind, about] = future
         sent = self._clock.monotonic()
         try:
-            if await self.say(socket, {"type": kind, **body}):
+            if await self.say(wire, {"type": kind, **body}):
                 await self._clock.wait(asyncio.wait({future}), self._patience)
         finally:
             del self._asked[kind, about]
         if future.done():
             answer: Answer | None = future.result()
-            return answer and dataclasses.replace(answer, sent=sent)
+            return answer and dataclasses.replace(answer, sent=sent, by_broker=wire.by_broker)
         log(f"the channel has no answer to {kind}, so it is closed")
-        if socket is self._socket:
+        if wire is self._wire:
             self.end()
         return None
 
@@ -146,8 +179,8 @@ def _settle(future: asyncio.Future[Answer | None], answer: Answer | None) -> Non
         future.set_result(answer)
 
 
-async def _done(socket: ClientConnection, text: str) -> bool:
-    await socket.send(text)
+async def _done(wire: Wire, frame: dict[str, Any]) -> bool:
+    await wire.send(frame)
     return True
 
 

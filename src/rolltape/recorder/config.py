@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rolltape.mqtt.address import parse
 from rolltape.recorder.binding import Binding
 
 DEFAULT_SOURCE = "alsa:default"
@@ -24,6 +25,8 @@ class RecorderSettings:
     grant_kid, grant_secret: from bind, for an HS256 device; the secret in base64url. Then no other key is held.
     ca_file: PEM file of the authorities that may vouch for the server; the system's when None.
     refresh_token: ask for a fresh token once, at start.
+    mqtt: URL of a broker, `mqtts://host:8883`, by which offers come in place of the live channel; the device's id and
+    its token are user name and password. mqtt_session_sec: how long the broker keeps offers for a device that is away.
     channel: keep a live channel open; without it offers come by long poll. channel_first_sec: the longest first wait
     before it is opened again, which doubles up to channel_most_sec.
     min_free_mb, min_battery_percent: below these no recording starts (`storage_full`, `low_battery`).
@@ -47,6 +50,8 @@ class RecorderSettings:
     local_max_duration_sec: int = 86_400
     bit_rate: int = 48_000
     poll_wait_sec: int = 50
+    mqtt: str | None = None
+    mqtt_session_sec: int = 3600
     channel: bool = True
     http_timeout_sec: float = 10.0
     backoff_first_sec: float = 0.5
@@ -61,7 +66,9 @@ class RecorderSettings:
             _check_server(self.server)
             if not self.any_token:
                 raise ValueError("token is empty: bind the device and pass the device_token of the answer")
-        elif self.binding is None:
+        if self.mqtt is not None:
+            _check_broker(self.mqtt, self.server)
+        if self.server is None and self.binding is None:
             raise ValueError("server is missing: a recorder needs one, or else bind's answer and relays near it")
         if self.ble is not None and self.binding is None:
             raise ValueError("behind a relay a recorder must be told who it is: pass bind's answer too")
@@ -106,3 +113,13 @@ def _check_server(server: str) -> None:
     parts = urlsplit(server)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"server must be an http or https URL, like https://rolltape.example.com, not {server!r}")
+
+
+def _check_broker(mqtt: str, server: str | None) -> None:
+    address = parse(mqtt)
+    if address.is_nats or address.username is not None:
+        raise ValueError("mqtt must be mqtts://host:8883 or mqtt://host:1883, without a user: the device is the user")
+    if server is None:
+        raise ValueError(
+            "mqtt goes with a server: recordings are uploaded to it, and keys and the first word come from it"
+        )

@@ -28,7 +28,9 @@ class DeviceApi:
         return self._channel.up.is_set() or self._line.is_reached
 
     async def heartbeat(self, body: dict[str, Any]) -> Answer:
-        answer = await self._channel.heartbeat(body)
+        answer = None
+        if not (body.get("replay_state_lost") and self._channel.by_broker is not None):
+            answer = await self._channel.heartbeat(body)
         return answer or await self._line.call("POST", "/v1/devices/me/heartbeat", body)
 
     async def pending(self) -> Answer:
@@ -39,8 +41,8 @@ class DeviceApi:
         )
 
     async def ack(self, command_id: str) -> Answer:
-        """Ask whether to act: 200 is go, 409 no go."""
-        answer = await self._channel.ack(command_id)
+        """Ask whether to act: 200 is go, 409 no go. No broker is asked that somebody else could speak for."""
+        answer = None if self._channel.by_broker is False else await self._channel.ack(command_id)
         return answer or await self._line.call("POST", f"/v1/devices/me/commands/{command_id}/ack")
 
     async def report(self, command_id: str, report: Report) -> Answer:

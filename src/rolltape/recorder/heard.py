@@ -69,6 +69,7 @@ class HeartbeatHeard(Struct, frozen=True):
     binding_generation: int | None = None
     device_id: str | None = None
     grant_iss: str | None = None
+    project_id: str | None = None
     commands: list[Raw] = []
     acks: list[Raw] = []
     results: list[Raw] = []

@@ -34,6 +34,7 @@ class Known(msgspec.Struct, kw_only=True):
     muted: bool = False
     replay_device: str | None = None
     former_token: str | None = None
+    project_id: str | None = None
 
     def __repr__(self) -> str:
         return f"Known(device_id={self.device_id!r}, generation={self.generation!r})"
@@ -79,11 +80,14 @@ class Identity:
             self.known = changed
             self._keep()
 
-    def learn(self, *, device_id: str | None, iss: str | None, generation: int | None) -> None:
+    def learn(
+        self, *, device_id: str | None, iss: str | None, generation: int | None, project_id: str | None = None
+    ) -> None:
         """Take what a heartbeat answer says of us: the first word on device and deployment stays, the binding moves."""
         self.change(
             device_id=self.known.device_id or device_id,
             iss=self.known.iss or iss,
+            project_id=self.known.project_id or project_id,
             generation=self.known.generation if generation is None else generation,
         )
 

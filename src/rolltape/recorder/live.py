@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from rolltape.backoff import Backoff
+from rolltape.recorder.channel import SocketWire
 from rolltape.recorder.heard import UNREADABLE, FrameHeard, HelloHeard, offers
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.log import log
@@ -92,7 +93,7 @@ class Live:
             return
         if hello is None:
             raise Unreachable("no answer to hello")
-        self._channel.opened(socket)
+        self._channel.opened(SocketWire(socket))
         log("the channel is up")
         reader = asyncio.create_task(self._read(socket))
         try:
@@ -108,7 +109,7 @@ class Live:
         parts = self._parts
         have = [entry.id for entry in parts.journal.open_entries()][:MAX_HAVE]
         sent = parts.clock.monotonic()
-        await self._channel.say(socket, {"type": "hello", "v": VERSION, "have": have, **self._pulse.body()})
+        await self._channel.say(SocketWire(socket), {"type": "hello", "v": VERSION, "have": have, **self._pulse.body()})
         while True:
             text = await _text_of(socket)
             frame = self._frame(text)
@@ -156,7 +157,9 @@ class Live:
             self._channel.heard(frame, text)
 
     async def _pong(self, socket: ClientConnection, frame: FrameHeard) -> None:
-        await self._channel.say(socket, {"type": "pong"} | ({} if frame.ref is None else {"ref": frame.ref}))
+        await self._channel.say(
+            SocketWire(socket), {"type": "pong"} | ({} if frame.ref is None else {"ref": frame.ref})
+        )
 
     def _longest_quiet(self, hello: HelloHeard) -> float:
         """When to ask whether the server is still there. On 4G it says nothing of itself, and each word costs."""
@@ -174,7 +177,7 @@ class Live:
                 await clock.wait(asyncio.wait({reader}), left)
                 continue
             heard_at = self._channel.heard_at
-            await self._channel.say(socket, {"type": "ping"})
+            await self._channel.say(SocketWire(socket), {"type": "ping"})
             await clock.wait(asyncio.wait({reader}), self._parts.settings.http_timeout_sec)
             if self._channel.heard_at == heard_at and not reader.done():
                 log("the channel is silent, so it is closed")

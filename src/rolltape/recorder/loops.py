@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Protocol
 
+from rolltape.mqtt.address import parse
 from rolltape.recorder.air.radio import OnAir
 from rolltape.recorder.air.session import Session
 from rolltape.recorder.goes import Goes
@@ -41,7 +42,11 @@ def _with_server(parts: Parts, intake: Intake, obey: Obey) -> list[Loop]:
     reports = Reports(parts)
     pulse = Pulse(parts, intake, obey, reports)
     loops: list[Loop] = [reports, pulse, Poll(parts, intake), Register(parts), Upload(parts)]
-    if parts.settings.channel:
+    if parts.settings.mqtt is not None:
+        from rolltape.recorder.mqtt import OnBroker  # not every recorder has what it needs
+
+        loops.append(OnBroker(parts, parse(parts.settings.mqtt), intake, obey))
+    elif parts.settings.channel:
         loops.append(Live(parts, intake, obey, pulse))
     else:
         parts.channel.missed()

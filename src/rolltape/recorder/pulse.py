@@ -50,18 +50,23 @@ class Pulse:
         answer = await self._parts.api.heartbeat(self.body())
         if not answer.ok:
             raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
-        return await self.take(answer.read(HeartbeatHeard), answer.sent)
+        return await self.take(answer.read(HeartbeatHeard), answer.sent, answer.by_broker)
 
-    async def take(self, heard: HeartbeatHeard, sent: float) -> float:
-        """Take an answer to what was said at `sent`, by the monotonic timer; in how many seconds the next is wanted."""
-        self._learn(heard, sent)
-        await self._take_keys(heard)
+    async def take(self, heard: HeartbeatHeard, sent: float, by_broker: bool | None = None) -> float:
+        """Take an answer to what was said at `sent`, by the monotonic timer; in how many seconds the next is wanted.
+
+        `by_broker`: see Answer. Time counts from a broker that nobody else can speak for. Keys and the floor of a
+        replay record, with which a broker could make up commands, count from the server alone.
+        """
+        self._learn(heard, sent, by_broker is not False)
+        await self._take_keys(heard, by_broker is not None)
         for ack in each(heard.acks, AckHeard):
             self._obey.heard_go(ack.id, ack.go, ack.status)
         for result in each(heard.results, ResultHeard):
             self._reports.heard(result)
         self._intake.take(offers(heard.commands))  # before the floor: they were minted before the record was lost
-        self._restore_replay_record(heard)
+        if by_broker is None:
+            self._restore_replay_record(heard)
         if not self._parts.heard.is_set():
             self._parts.heard.set()
             self._parts.bells.ring_all()
@@ -76,21 +81,26 @@ class Pulse:
         extras = {"acks": self._obey.awaiting_go, "results": self._reports.for_heartbeat()}
         return state_of(self._parts) | {name: items for name, items in extras.items() if items}
 
-    def _learn(self, heard: HeartbeatHeard, sent: float) -> None:
+    def _learn(self, heard: HeartbeatHeard, sent: float, is_trusted: bool) -> None:
         parts = self._parts
         server_ms = time_of(heard.server_time)
-        if server_ms is not None and parts.settings.is_trusted:
+        if server_ms is not None and parts.settings.is_trusted and is_trusted:
             parts.trusted.hear(server_ms, sent)
-        parts.identity.learn(device_id=heard.device_id, iss=heard.grant_iss, generation=heard.binding_generation)
+        parts.identity.learn(
+            device_id=heard.device_id,
+            iss=heard.grant_iss,
+            generation=heard.binding_generation,
+            project_id=heard.project_id,
+        )
         parts.own_replay_record()
 
-    async def _take_keys(self, heard: HeartbeatHeard) -> None:
-        """Keys count only from a server that can be trusted to be itself."""
+    async def _take_keys(self, heard: HeartbeatHeard, by_broker: bool) -> None:
+        """Keys count only from a server that can be trusted to be itself: what a broker brings says only to ask it."""
         parts = self._parts
         if not parts.settings.is_trusted:
             return
-        jwks = heard.grant_keys
-        if jwks is None and parts.keys.wants_keys:
+        jwks = None if by_broker else heard.grant_keys
+        if jwks is None and (parts.keys.wants_keys or heard.grant_keys is not None):
             answer = await parts.api.keys()
             jwks = answer.read(dict) if answer.ok else None
         if jwks is not None:

@@ -15,7 +15,6 @@ from rolltape.recorder.config import RecorderSettings
 from rolltape.recorder.control import Buttons, ControlSocket
 from rolltape.recorder.device_api import DeviceApi
 from rolltape.recorder.device_key import receipts_in
-from rolltape.recorder.heard import TokenHeard
 from rolltape.recorder.identity import Identity, KeyRing
 from rolltape.recorder.intake import Intake
 from rolltape.recorder.journal import Journal
@@ -23,11 +22,12 @@ from rolltape.recorder.log import log
 from rolltape.recorder.loops import loops_of
 from rolltape.recorder.parts import Bells, Parts, is_reset_done
 from rolltape.recorder.probes import Probes, SystemProbes
+from rolltape.recorder.refresh import refresh_token
 from rolltape.recorder.replay_file import ReplayFile
 from rolltape.recorder.source import Microphone, microphone
 from rolltape.recorder.studio import Studio
 from rolltape.recorder.tapes import Tapes
-from rolltape.recorder.transport import Line, NoLine, TokenEnded, Unreachable
+from rolltape.recorder.transport import Line, NoLine
 from rolltape.recorder.trusted_clock import TrustedClock
 from rolltape.running import end_all, keep_up, only_one
 
@@ -151,26 +151,6 @@ class Recorder:
             parts.ended.set()
         if any(is_reset_done(entry) and entry.told for entry in parts.journal.all()):
             parts.reset.set()
-
-
-async def refresh_token(parts: Parts) -> None:
-    """Ask for a fresh token until there is one. The old one is kept until the new one has worked."""
-    await parts.heard.wait()
-    backoff = parts.backoff()
-    while not parts.ended.is_set():
-        try:
-            answer = await parts.api.refresh_token()
-            if not answer.ok:
-                raise Unreachable(f"the server answered {answer.status} {answer.error.code}")
-            parts.identity.change(next_token=answer.read(TokenHeard).device_token)
-            parts.channel.end()  # it is the old token's
-            parts.bells.beat.ring()
-            return
-        except Unreachable as trouble:
-            log(f"no fresh token: {trouble}")
-            await parts.clock.sleep(max(backoff.next(), trouble.retry_after or 0.0))
-        except TokenEnded:
-            await parts.end_token()
 
 
 def wipe(folder: Path) -> None:

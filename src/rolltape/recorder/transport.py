@@ -43,12 +43,17 @@ class TokenEnded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that says something. `sent` is the monotonic time at which the request left."""
+    """An answer that says something. `sent` is the monotonic time at which the request left.
+
+    `by_broker`: it came by way of a broker, which may have made it up; None: from the server itself. True: a broker
+    that nobody else can speak for.
+    """
 
     status: int
     body: bytes
     headers: httpx2.Headers = field(default_factory=httpx2.Headers)
     sent: float = 0.0
+    by_broker: bool | None = None
 
     @property
     def ok(self) -> bool:

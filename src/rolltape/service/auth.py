@@ -4,7 +4,7 @@ import msgspec
 
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, Principal, RelayPrincipal, Tenant
-from rolltape.domain.rows import TokenRow
+from rolltape.domain.rows import BoundRow, TokenRow
 from rolltape.service.context import Services
 from rolltape.service.credentials import Known, KnownKey, KnownRelay, KnownToken
 from rolltape.store.inputs import TOKEN_STORY_MS
@@ -129,6 +129,25 @@ def principal_of(row: TokenRow) -> DevicePrincipal:
         grant_alg=row.grant_alg,
         held_kids=tuple(msgspec.json.decode(row.held_kids)),
     )
+
+
+def principal_of_bound(row: BoundRow) -> DevicePrincipal:
+    """The device under its binding, where somebody else has looked at its credential."""
+    return DevicePrincipal(
+        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        device_id=row.device_id,
+        generation=row.generation,
+        token_n=0,
+        ended=False,
+        heartbeat_sec=row.heartbeat_sec,
+        grant_alg=row.grant_alg,
+        held_kids=held_of(row),
+    )
+
+
+def held_of(row: BoundRow) -> tuple[str, ...]:
+    """The grant keys that the device is known to hold."""
+    return tuple(msgspec.json.decode(row.held_kids))
 
 
 def require_bound(who: Direct) -> None:

@@ -38,6 +38,7 @@ async def bind_device(app: Services, who: KeyPrincipal, device_id: str, body: Bi
         now,
     )
     app.credentials.forget(device_id)
+    await app.doors.admit(who.tenant.project_id, device_id, row.generation, token)
     app.wakeups.changed(device_id, body.end_user_id)
     fields = {**views.device_fields(row, now), "device_token": token, "grant_iss": app.vault.iss}
     if sealed is None:
@@ -87,4 +88,5 @@ async def refresh_token(app: Services, who: DevicePrincipal, *, now: int) -> Dev
     presence.touch(app, who, now)
     token = new_secret("dtok_")
     await app.store.add_token(who.tenant.n, who.device_id, who.generation, fingerprint(token), now)
+    await app.doors.admit(who.tenant.project_id, who.device_id, who.generation, token)
     return DeviceToken(device_token=token)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from rolltape.clock import Clock
 from rolltape.config import Settings
 from rolltape.service.credentials import Credentials
+from rolltape.service.doors import Doors
 from rolltape.service.vault import Vault
 from rolltape.service.wakeups import Wakeups
 from rolltape.store.base import Store
@@ -22,4 +23,5 @@ class Services:
     vault: Vault
     wakeups: Wakeups = field(default_factory=Wakeups)
     credentials: Credentials = field(default_factory=Credentials)
+    doors: Doors = field(default_factory=Doors)
     draining: bool = False

@@ -30,11 +30,16 @@ class Wakeups:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._listeners: list[Callable[[str], None]] = []
+        self._here: list[Callable[[str], None]] = []
         self.bus: Bus | None = None
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """From now on `listener` is told of every topic that has changed. It must come back at once."""
         self._listeners.append(listener)
+
+    def listen_here(self, listener: Callable[[str], None]) -> None:
+        """The same, of what changed through this node alone."""
+        self._here.append(listener)
 
     @contextmanager
     def signal(self, *topics: str) -> Iterator[asyncio.Event]:
@@ -54,6 +59,9 @@ class Wakeups:
     def changed(self, *topics: str) -> None:
         """Wakes all who wait for any of these, on this node and on the others."""
         self.heard(topics)
+        for listener in self._here:
+            for topic in topics:
+                listener(topic)
         self.tell_others(*topics)
 
     def tell_others(self, *topics: str) -> None:

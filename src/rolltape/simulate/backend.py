@@ -87,7 +87,12 @@ class Backend:
             await self._hands.call(devices.unbind(device.id, force=True))
         bound = await self._hands.call(devices.bind(device.id, self._users[number // DEVICES_PER_USER]))
         self.bound[number] = Bound(
-            bound.id, bound.device_token, bound.grant_iss, bound.binding_generation, self._keys_in(bound)
+            bound.id,
+            bound.device_token,
+            bound.grant_iss,
+            bound.binding_generation,
+            bound.project_id,
+            self._keys_in(bound),
         )
 
     def _keys_in(self, bound: BoundDevice) -> dict[str, Verifier]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rolltape.simulate.contact import Contact, Contacts
+from rolltape.simulate.contact import Contact, Contacts, Wire
 from rolltape.simulate.dice import Fate
 from rolltape.simulate.heard import UNREADABLE, FrameHeard, ResultHeard, read_beat, read_frame
 from rolltape.simulate.heartbeats import beat_body
@@ -29,7 +29,7 @@ class Channels:
         self._origins = cycle(origins)
         self._clock = contacts.world.clock
         self._opening: set[asyncio.Task[None]] = set()
-        self._lines: dict[Line, tuple[Contact, float]] = {}
+        self._lines: dict[Wire, tuple[Contact, float]] = {}
         """Whose each line is, and when its hello or heartbeat that is open was said."""
 
     def __len__(self) -> int:
@@ -97,7 +97,10 @@ class Channels:
             self._lines[contact.line] = (contact, now)
 
     def _say(self, contact: Contact, question: tuple[str, str | None], frame: Any, fate: Fate) -> None:
-        line, text = contact.line, _encode(frame)
+        self._put(contact, question, _encode(frame), fate)
+
+    def _put(self, contact: Contact, question: tuple[str, str | None], text: bytes, fate: Fate) -> None:
+        line = contact.line
         assert line is not None, "is_ready has seen to that"
         line.awaits = question
         match fate:
@@ -119,7 +122,7 @@ class Channels:
 
     # What is heard
 
-    def _opened(self, line: Line) -> None:
+    def _opened(self, line: Any) -> None:
         found = self._lines.get(line)
         if found is None:
             return
@@ -129,7 +132,7 @@ class Channels:
         line.awaits = ("hello", None)
         line.say(_encode(hello))
 
-    def _heard(self, line: Line, text: bytes) -> None:
+    def _heard(self, line: Wire, text: bytes) -> None:
         found = self._lines.get(line)
         if found is None:
             return
@@ -145,7 +148,7 @@ class Channels:
         else:
             self._contacts.turn(contact, now)
 
-    def _take(self, contact: Contact, line: Line, frame: FrameHeard, text: bytes, now: float) -> None:
+    def _take(self, contact: Contact, line: Wire, frame: FrameHeard, text: bytes, now: float) -> None:
         device = contact.device
         match frame.type:
             case "offer" if frame.command is not None:
@@ -162,7 +165,7 @@ class Channels:
             case _ if frame.id is not None:
                 self._take_about(contact, line, frame, frame.id, now)
 
-    def _take_about(self, contact: Contact, line: Line, frame: FrameHeard, command_id: str, now: float) -> None:
+    def _take_about(self, contact: Contact, line: Wire, frame: FrameHeard, command_id: str, now: float) -> None:
         """A frame about one command."""
         device = contact.device
         match frame.type:
@@ -176,13 +179,13 @@ class Channels:
                     device.told(command_id)
                 self._answered(contact, line, ("report", command_id), now)
 
-    def _answered(self, contact: Contact, line: Line, question: tuple[str, str | None], now: float) -> None:
+    def _answered(self, contact: Contact, line: Wire, question: tuple[str, str | None], now: float) -> None:
         """An answer came; one to a question's double isn't the one that is waited for."""
         if line.awaits == question:
             line.awaits = None
             self._contacts.answered(contact, now)
 
-    def _lost(self, line: Line, refusal: int | None, code: int | None) -> None:
+    def _lost(self, line: Wire, refusal: int | None, code: int | None) -> None:
         contact, _ = self._lines.pop(line, (None, 0.0))
         if contact is None or contact.line is not line:
             return

@@ -1,11 +1,11 @@
 """A device's contact with the server, whichever way it goes: what is said next, what a failure means, what befalls it.
 
-A way (heartbeat calls, the live channel; MQTT would be a third) has to do three things: get ready, say one thing, and
+A way (heartbeat calls, the live channel, a broker) has to do three things: get ready, say one thing, and
 let go. A device asks one question at a time, on every way, so that all of them share this file.
 """
 
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from rolltape.simulate.device import Device
 from rolltape.simulate.dice import Fate
@@ -13,11 +13,34 @@ from rolltape.simulate.timers import NEVER, Timers
 from rolltape.simulate.world import World
 from rolltape.wire.command import ReportItem
 
-if TYPE_CHECKING:
-    from rolltape.simulate.line import Line
-
 _FIRST_PAUSE_SEC: Final = 0.5
 _CHANGES_WAY: Final = 0.3
+
+
+class Wire(Protocol):
+    """What a device that stays connected speaks on. `awaits`: see the lines that there are."""
+
+    awaits: tuple[str, str | None] | None
+
+    def say(self, text: bytes) -> None:
+        """Sends one frame, where the line is still there."""
+        ...
+
+    def say_half(self, text: bytes) -> None:
+        """Sends half of a frame, and breaks."""
+        ...
+
+    def fall_deaf(self) -> None:
+        """Hears nothing from now on; the other side doesn't notice."""
+        ...
+
+    def close(self) -> None:
+        """Lets what was said go out, and breaks without a word."""
+        ...
+
+    def cut(self) -> None:
+        """Breaks, at once."""
+        ...
 
 
 class Way(Protocol):
@@ -64,13 +87,14 @@ class Contact:
         "line",
         "lost_at",
         "not_before",
+        "number",
         "said",
         "tries",
         "wake_at",
         "way",
     )
 
-    def __init__(self, device: Device, way: Way, *, is_frugal: bool, begins: float) -> None:
+    def __init__(self, device: Device, way: Way, *, is_frugal: bool, begins: float, number: int = 0) -> None:
         self.device = device
         self.way = way
         self.is_frugal = is_frugal
@@ -82,7 +106,8 @@ class Contact:
         self.is_over = False
         self.tries = 0
         self.said: tuple[str | None, int] | None = None
-        self.line: Line | None = None
+        self.line: Wire | None = None
+        self.number = number
 
 
 class Contacts:

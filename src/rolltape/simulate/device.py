@@ -34,6 +34,7 @@ class Bound:
     token: str
     iss: str
     generation: int
+    project_id: str
     keys: Mapping[str, Verifier]
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from rolltape.clock import Clock, SystemClock
+from rolltape.mqtt.address import Address, parse, tls_of
 from rolltape.sdk.errors import SettingsError
 from rolltape.simulate.backend import Backend
 from rolltape.simulate.book import Entry
+from rolltape.simulate.brokered import Brokered
 from rolltape.simulate.channels import Channels
 from rolltape.simulate.check import broken, is_settled
 from rolltape.simulate.contact import Contact, Contacts, Way
@@ -64,6 +66,7 @@ class Fleet:
         self.device_pool = Pool(origins, clock, most=DEVICE_CONNECTIONS, patience=patience)
         self.backend_pool = Pool(origins, clock, most=BACKEND_CONNECTIONS, patience=30.0)
         self.channels = Channels(self.contacts, origins)
+        self.brokered = Brokered(self.contacts, _brokers(wishes), wishes.per_line)
         self.heartbeats = Heartbeats(self.contacts, self.device_pool, origins[0])
         self.hands = PoolHands(
             self.backend_pool, wishes.servers[0], origins[0], wishes.api_key, clock, Dice(wishes.seed, 1 << 40)
@@ -117,7 +120,8 @@ class Fleet:
         return {
             "devices": f"{len(self.backend.bound):,} of {self.wishes.devices:,}",
             "asleep": f"{len(self.contacts.timers):,}",
-            "connections": f"{len(self.device_pool):,} shared, {len(self.channels):,} channels",
+            "connections": f"{len(self.device_pool):,} shared, {len(self.channels):,} channels, "
+            f"{len(self.brokered):,} on brokers",
             "heartbeats": f"{figures['heartbeats']:,}",
             "commands": f"{counts['accepted']:,} created",
             "the devices say": f"{counts['executed']:,} executed, {counts['failed']:,} failed",
@@ -130,7 +134,8 @@ class Fleet:
         chosen: dict[RouteChoice, list[Way]] = {
             "heartbeat": [heartbeats],
             "channel": [channels],
-            "mixed": [heartbeats, channels],
+            "mqtt": [self.brokered],
+            "mixed": [heartbeats, channels, *([self.brokered] if self.wishes.brokers else [])],
         }
         self.contacts.ways = chosen[self.wishes.route]
         now = self.world.clock.monotonic()
@@ -141,7 +146,9 @@ class Fleet:
             dice = Dice(self.wishes.seed, (1 << 32) + number)
             device = self.kind(self.world, number, facts, dice)
             way = self.contacts.ways[number % len(self.contacts.ways)]
-            self.contacts.begin(Contact(device, way, is_frugal=dice.happens(0.5), begins=now + dice.roll() * spread))
+            self.contacts.begin(
+                Contact(device, way, is_frugal=dice.happens(0.5), begins=now + dice.roll() * spread, number=number)
+            )
 
     async def _settle(self) -> None:
         """Until nothing more can become of any command, or the last one's time is long over."""
@@ -177,11 +184,22 @@ class Fleet:
         for contact in self.contacts.all:
             contact.is_over = True
         await self.channels.close()
+        await self.brokered.close()
         await self.device_pool.close()
         if self.wishes.clean:
             self.phase = "cleaning"
             await self.backend.clean()
         await self.backend_pool.close()
+
+
+def _brokers(wishes: Wishes) -> list[tuple[Address, ssl.SSLContext | None]]:
+    if wishes.route == "mqtt" and not wishes.brokers:
+        raise SettingsError("the route mqtt needs a broker: --broker mqtt://127.0.0.1:1883")
+    try:
+        found = [parse(each) for each in wishes.brokers]
+        return [(address, tls_of(address, wishes.ca_file)) for address in found]
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"the broker can't be used: {error}") from error
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext | None:

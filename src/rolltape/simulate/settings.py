@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-RouteChoice = Literal["heartbeat", "channel", "mixed"]
+RouteChoice = Literal["heartbeat", "channel", "mqtt", "mixed"]
 TEST_KEYS: Final = ("sk_test_", "rk_test_")
 
 
@@ -14,6 +14,7 @@ class Wishes:
 
     `loss`: the part of all calls that get no answer, of devices and of the backend. `ttl`: of most commands, in
     seconds; some live for one to three, so that some expire. `clean`: delete devices and end users at the end.
+    `brokers`: URLs of MQTT brokers, for that route. `per_line`: how many devices share a connection to one.
     """
 
     servers: tuple[str, ...]
@@ -28,3 +29,5 @@ class Wishes:
     loss: float = 0.05
     ttl: int = 300
     clean: bool = False
+    brokers: tuple[str, ...] = ()
+    per_line: int = 1

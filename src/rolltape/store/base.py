@@ -13,6 +13,7 @@ from typing import Protocol
 
 from rolltape.codes import Mode
 from rolltape.domain.rows import (
+    BoundRow,
     CommandRow,
     DeviceRow,
     EndUserRow,
@@ -134,11 +135,11 @@ class CommandStore(Protocol):
     ) -> tuple[list[CommandRow], bool]:
         """Pending commands, marked as offered on `route`, and whether more wait: a reset, stops, the rest by `seq`.
 
-        With `quiet_since`, only those that this route (poll or relay) has not offered after that time. Those in `but`
-        are left out; with `only_urgent` all but resets and stops are. `grants_until` is when the grants end that a
-        relay gets for them (ms), where they don't last until `expires_at`: the greatest is kept as
-        `relay_grants_until`. A relay also gets, behind the others, what was acknowledged by way of a relay and not
-        reported, once that time has gone by: the device's own grant has ended too.
+        With `quiet_since`, only those that this route (poll or relay) has not offered after that time; on a channel,
+        that no route has. Those in `but` are left out; with `only_urgent` all but resets and stops are.
+        `grants_until` is when the grants end that a relay gets for them (ms), where they don't last until `expires_at`:
+        the greatest is kept as `relay_grants_until`. A relay also gets, behind the others, what was acknowledged by way
+        of a relay and not reported, once that time has gone by: the device's own grant has ended too.
         """
         ...
 
@@ -222,6 +223,10 @@ class DeviceStore(Protocol):
 
     async def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
         """A quick look at the index."""
+        ...
+
+    async def bound_device(self, device_id: str) -> BoundRow | None:
+        """A quick look: the device under its binding; None for one that is unknown, deleted or not bound."""
         ...
 
     async def use_token(self, token: TokenRow, now: int) -> None:

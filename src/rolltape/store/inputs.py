@@ -112,7 +112,8 @@ class NewEndUser:
 class StateDelta:
     """What a device said of itself since the last batch was written. None: it said nothing of that.
 
-    `online_until` is 0 where a backend spoke for it: that says nothing of its being there.
+    `online_until` is 0 where a backend spoke for it: that says nothing of its being there. `mqtt_until`: until when it
+    counts as reached by the MQTT broker, where it spoke by way of that.
     """
 
     tenant_n: int
@@ -130,6 +131,7 @@ class StateDelta:
     last_heartbeat_at: int | None = None
     next_contact_at: int | None = None
     last_seen_by: str | None = None
+    mqtt_until: int | None = None
     rec_said: bool = False
     rec_id: str | None = None
     rec_started_at: int | None = None

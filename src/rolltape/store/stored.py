@@ -1,7 +1,7 @@
 """A store: the promises of store/base.py, each kept by one operation, on whichever database there is."""
 
 from rolltape.codes import Mode
-from rolltape.domain.rows import CommandRow, DeviceRow, EndUserRow, EventRow, KeyRow, SigningKeyRow, TokenRow
+from rolltape.domain.rows import BoundRow, CommandRow, DeviceRow, EndUserRow, EventRow, KeyRow, SigningKeyRow, TokenRow
 from rolltape.store.connections import Connections
 from rolltape.store.database import Db
 from rolltape.store.inputs import (
@@ -210,6 +210,9 @@ class StoredDevices:
 
     async def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
         return await self._at.read(bindings.token_by_hash, token_hash)
+
+    async def bound_device(self, device_id: str) -> BoundRow | None:
+        return await self._at.read(bindings.bound, device_id)
 
     async def use_token(self, token: TokenRow, now: int) -> None:
         await self._at.write(bindings.use_token, token, now)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolltape.codes import Code, Problem
 from rolltape.delivery.channels import Channels
+from rolltape.web.broker_api import PREFIX, BrokerDoor
 from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
 from rolltape.web.errors import ENDING, INTERNAL, log_unexpected
 from rolltape.web.metrics import of_this_node
@@ -79,6 +80,8 @@ class WebApp:
         shared.document = document_bytes(table)
         self._shared = shared
         self._clock = shared.clock
+        secret = shared.app.config.mqtt_auth_secret
+        self._broker_door = None if secret is None else BrokerDoor(shared.app, secret)
         self._router: Router[Endpoint | RawEndpoint] = Router()
         for operation in table:
             if operation.endpoint is not None:
@@ -113,6 +116,11 @@ class WebApp:
         self._shared.siblings = siblings
         await siblings.open(lambda: told_by(siblings.number, of_this_node(self._shared)))
 
+    def over_device_rate(self, device_id: str) -> float:
+        """Counts one message of a device that comes by another way; in how many seconds it may say it again."""
+        limiter = self._shared.device_rate
+        return limiter.take(device_id, self._clock.monotonic()).retry_after if limiter.rate else 0.0
+
     @property
     def channels(self) -> Channels:
         """The live channels."""
@@ -124,6 +132,9 @@ class WebApp:
             return
         if scope["type"] != "http":
             await _lifespan(scope["type"], receive, send)
+            return
+        if self._broker_door is not None and scope["path"].startswith(PREFIX):
+            await self._broker_door(scope, receive, send)
             return
         request_id = request_id_of(scope, self._clock.now_ms())
         found = None if b"%2f" in scope.get("raw_path", b"").lower() else self._router.find(scope["path"])

@@ -75,7 +75,7 @@ class ResultAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
 class HeartbeatAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What the server has to say. `next_heartbeat_sec` is when it expects to hear from the device again.
 
-    `device_id` and `grant_iss` tell a device that has only its token who it is, and whose grants to obey.
+    `device_id`, `project_id` and `grant_iss` tell a device that has only its token who it is, and whose grants to obey.
     """
 
     status: Literal["ok"]
@@ -90,3 +90,4 @@ class HeartbeatAnswer(Struct, kw_only=True, frozen=True, omit_defaults=True):
     seq_floor: int | None = None
     device_id: str | None = None
     grant_iss: str | None = None
+    project_id: str | None = None

@@ -12,6 +12,7 @@ from rolltape.clock import Clock
 from rolltape.config import Settings
 from rolltape.service.context import Services
 from rolltape.service.credentials import BELIEVED_SECONDS, Credentials
+from rolltape.service.doors import Doors
 from rolltape.service.vault import BrokenKey, Vault, load_master_key, make_master_key
 from rolltape.service.wakeups import Wakeups
 from rolltape.store.blobs import BlobStore
@@ -125,9 +126,15 @@ async def open_services(settings: Settings, clock: Clock) -> Services:
     alone = settings.database is None
     credentials = Credentials(token_seconds=TOKEN_SECONDS if alone else BELIEVED_SECONDS)
     wakeups = Wakeups()
-    store = await open_store(settings, credentials.forget, wakeups.changed)
+    doors = Doors()
+
+    def binding_ended(device_id: str) -> None:
+        credentials.forget(device_id)
+        doors.shut_out(device_id)
+
+    store = await open_store(settings, binding_ended, wakeups.changed)
     wakeups.bus = open_bus(settings, vault, wakeups.heard)
-    return Services(settings, clock, store, blobs, vault, wakeups, credentials)
+    return Services(settings, clock, store, blobs, vault, wakeups, credentials, doors)
 
 
 async def close_services(app: Services) -> None:

@@ -14,6 +14,7 @@ from rolltape.config import BadSetting, Settings
 from rolltape.store.database import drive, known_version
 from rolltape.store.sqlite.database import FILE_NAME, PACKAGE, SqliteDb, connect, schema_version
 from rolltape.store.transfer import marks
+from rolltape.wiring.doctor_broker import broker_findings
 from rolltape.wiring.doctor_database import in_any, postgres_findings, schema, uploaded_in
 from rolltape.wiring.doctor_nats import nats_findings
 from rolltape.wiring.doctor_recordings import recordings_findings
@@ -34,6 +35,7 @@ def admin_doctor(data: Path, env: Mapping[str, str]) -> list[Finding]:
     findings = [Finding("ok", "Configuration: every setting can be used.")]
     findings += _tls(settings)
     findings += _disk(settings)
+    findings += broker_findings(settings)
     if settings.database is not None:
         return [*findings, *postgres_findings(settings, settings.database), *nats_findings(settings)]
     if not (data / FILE_NAME).exists():

@@ -16,14 +16,16 @@ from rolltape.clock import SystemClock
 from rolltape.config import Settings
 from rolltape.service.vault import BrokenKey
 from rolltape.web.app import WebApp, build_app
+from rolltape.wiring.broker import BrokerSide
 from rolltape.wiring.build import Occupied, close_services, open_services, place_of
 from rolltape.wiring.ending import Ending
 from rolltape.wiring.seat import Alone, Seat
-from rolltape.wiring.server import Server
+from rolltape.wiring.server import CUT_OFF_SECONDS, Server
 from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
 from rolltape.workers.housekeeping import Keys, Leftovers, Sweep
+from rolltape.workers.mqtt import MqttSweep
 from rolltape.workers.retention import Retention
 from rolltape.workers.states import Offline, States
 
@@ -86,6 +88,7 @@ async def _serve(settings: Settings, seat: Seat) -> int:
     _check_tls(settings)
     app = await open_services(settings, SystemClock())
     workers: list[asyncio.Task[None]] = []
+    broker: BrokerSide | None = None
     try:
         await Expiry().run_once(app, app.clock.now_ms())  # what fell due while we were down, before anybody can look
         web = build_app(app)
@@ -93,6 +96,10 @@ async def _serve(settings: Settings, seat: Seat) -> int:
         server = Server(web, settings)
         ending = Ending(server, web, settings.notice_seconds)
         duties: list[Worker] = [*(worker() for worker in WORKERS), ChannelSweep(web.channels)]
+        if settings.mqtt is not None:
+            broker = BrokerSide(app, web.over_device_rate)
+            broker.start()
+            duties.append(MqttSweep(broker.route))
         workers = [asyncio.create_task(run_for_ever(duty, app), name=duty.name) for duty in duties]
         ending.on_signals()
         await seat.meet(web)
@@ -102,6 +109,8 @@ async def _serve(settings: Settings, seat: Seat) -> int:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+        if broker is not None:
+            await broker.stop(CUT_OFF_SECONDS)
         await close_services(app)
 
 

@@ -2,7 +2,7 @@
 
 from rolltape.codes import Code, Problem
 from rolltape.domain import views
-from rolltape.domain.rows import CommandRow, DeviceRow, TokenRow
+from rolltape.domain.rows import BoundRow, CommandRow, DeviceRow, TokenRow
 from rolltape.store.database import Db, queries
 from rolltape.store.inputs import Closed, NewCommand
 from rolltape.store.operations import devices, events
@@ -160,6 +160,12 @@ async def token_by_hash(db: Db, token_hash: bytes) -> TokenRow | None:
     """The token with that hash, whatever its state."""
     row = await db.one(_Q["token_by_hash"], (token_hash,))
     return None if row is None else TokenRow(*row)
+
+
+async def bound(db: Db, device_id: str) -> BoundRow | None:
+    """The device with its binding; None where it has none."""
+    row = await db.one(_Q["bound"], (device_id,))
+    return None if row is None else BoundRow(*row)
 
 
 async def use_token(db: Db, token: TokenRow, now: int) -> None:

@@ -42,10 +42,11 @@ async def offer(
 ) -> tuple[list[CommandRow], bool]:
     """The next commands for the device, resets and stops first, and whether more wait.
 
-    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that; without those
-    in `but`; with `only_urgent` only resets and stops. The first offer on each route is an event. `grants_until` (ms):
-    when the grants that a relay gets end, where that is before `expires_at`. A relay also gets what one has
-    acknowledged, once all grants of it have ended: a device that could not get its go in time is left with nothing.
+    With `quiet_since` (ms), only those that this route, poll or relay, has not offered after that, or, on a channel,
+    that no route has; without those in `but`; with `only_urgent` only resets and stops. The first offer on each route
+    is an event. `grants_until` (ms): when the grants that a relay gets end, where that is before `expires_at`. A relay
+    also gets what one has acknowledged, once all grants of it have ended: a device that could not get its go in time is
+    left with nothing.
     """
     await db.hold((device_id,))
     await expiry.settle(db, now)

@@ -26,6 +26,7 @@ _COLUMNS = (
     "last_heartbeat_at",
     "next_contact_at",
     "last_seen_by",
+    "mqtt_until",
 )
 _values = attrgetter(*_COLUMNS)
 

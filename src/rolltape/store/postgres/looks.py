@@ -1,6 +1,6 @@
 """Quick looks: as many as wait at the same time are one query."""
 
-from rolltape.domain.rows import TokenRow
+from rolltape.domain.rows import BoundRow, TokenRow
 from rolltape.store.database import own_queries
 from rolltape.store.inputs import DeviceFacts
 from rolltape.store.postgres.connections import PgConnections
@@ -17,6 +17,7 @@ class QuickLooks:
         self.tokens: Looks[bytes, TokenRow] = Looks(lambda keys: at.read(_tokens, keys))
         self.pending: Looks[str, bool] = Looks(lambda keys: at.read(_pending, keys))
         self.facts: Looks[str, tuple[int, DeviceFacts]] = Looks(lambda keys: at.read(_facts, keys))
+        self.bindings: Looks[str, BoundRow] = Looks(lambda keys: at.read(_bindings, keys))
         self.bound: Looks[str, int] = Looks(lambda keys: at.read(_bound, keys))
 
 
@@ -37,3 +38,9 @@ async def _facts(db: PgDb, device_ids: list[str]) -> dict[str, tuple[int, Device
 async def _bound(db: PgDb, device_ids: list[str]) -> dict[str, int]:
     """The generation of each that is bound."""
     return {row[0]: row[1] for row in await db.conn.fetch(_Q["bound"], device_ids)}
+
+
+async def _bindings(db: PgDb, device_ids: list[str]) -> dict[str, BoundRow]:
+    """Each that is bound, under its binding."""
+    rows = (BoundRow(*facts) for facts in await db.conn.fetch(_Q["bindings"], device_ids))
+    return {row.device_id: row for row in rows}

@@ -1,6 +1,6 @@
 """The PostgreSQL store: hot writes in rounds, the other operations in transactions of their own, on many nodes."""
 
-from rolltape.domain.rows import CommandRow, TokenRow
+from rolltape.domain.rows import BoundRow, CommandRow, TokenRow
 from rolltape.store.connections import Hear, nobody
 from rolltape.store.inputs import Created, DeviceFacts, IncomingReport, NewCommand, Reported
 from rolltape.store.operations.moves import not_found
@@ -91,6 +91,9 @@ class PgStore(Stored):
 
     async def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
         return await self._looks.tokens.get(token_hash)
+
+    async def bound_device(self, device_id: str) -> BoundRow | None:
+        return await self._looks.bindings.get(device_id)
 
     async def anything_pending(self, device_id: str) -> bool:
         return await self._looks.pending.get(device_id) is not None

@@ -61,6 +61,15 @@ JOIN devices AS v ON v.id = t.device_id
 JOIN device_bindings AS b ON b.device_id = t.device_id
 WHERE t.hash = ?
 
+-- name: bound
+SELECT b.tenant_n, t.project_id, t.mode, b.device_id, b.generation, v.heartbeat_sec, v.grant_alg, b.held_kids,
+       s.mqtt_until
+FROM device_bindings AS b
+JOIN tenants AS t ON t.n = b.tenant_n
+JOIN devices AS v ON v.id = b.device_id
+JOIN device_states AS s ON s.device_id = b.device_id
+WHERE b.device_id = ? AND b.end_user_id IS NOT NULL
+
 -- name: use_token
 UPDATE device_tokens SET first_used_at = ? WHERE n = ? AND first_used_at IS NULL
 

@@ -131,7 +131,7 @@ SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result
        relay_grants_until
 FROM commands
 WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
-  AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
+  AND coalesce(CASE :route WHEN 'relay' THEN last_relayed_at WHEN 'channel' THEN last_offered_at ELSE last_polled_at END, 0)
       NOT BETWEEN :quiet_since + 1 AND :now -- what lies in the future says only that the clock was set back
   AND id NOT IN (SELECT value FROM json_each(:but))
   AND (NOT :only_urgent OR type IN ('factory_reset', 'stop_recording'))

@@ -17,7 +17,8 @@ SET battery_percent = coalesce(:battery_percent, battery_percent),
                         ELSE max(:online_until, online_until) END, -- farther ahead: the clock was set back since
     online = online OR :online_until > 0,
     next_contact_at = coalesce(:next_contact_at, next_contact_at),
-    last_seen_by = coalesce(:last_seen_by, last_seen_by)
+    last_seen_by = coalesce(:last_seen_by, last_seen_by),
+    mqtt_until = coalesce(:mqtt_until, mqtt_until)
 WHERE device_id = :device_id
 
 -- name: update_firmware

@@ -112,3 +112,16 @@ class OfferPromises(Promises):
         await at.create(device)
         assert await offer(at, other) == ([], False)
         assert await at.store.offer(device, 2, "heartbeat", None, LIMIT, NOW) == ([], False)
+
+    @on_a_store
+    async def test_a_channel_that_keeps_quiet_leaves_out_what_any_route_has_offered_since(self, at: House) -> None:
+        device = await at.device()
+        first = await at.create(device)
+        await offer(at, device, "heartbeat", now=NOW)
+        later = NOW + QUIET_MS // 2
+        assert await offer(at, device, "channel", later - QUIET_MS, later) == ([], False)
+        second = await at.create(device)
+        assert await offer(at, device, "channel", later - QUIET_MS, later) == ([second.seq], False)
+        assert await offer(at, device, "channel", later - QUIET_MS, later) == ([], False)
+        assert await offer(at, device, "channel", NOW, NOW + QUIET_MS) == ([first.seq], False)
+        assert await offer(at, device, "channel", None, NOW + QUIET_MS) == ([first.seq, second.seq], False)

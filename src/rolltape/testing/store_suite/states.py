@@ -64,3 +64,25 @@ class StatePromises(Promises):
         await at.create(device)
         assert await at.store.device_counts(at.tenant_n, NOW) == (2, 1, 1, 0, 1, 1, 1)
         assert await at.store.device_counts(at.other_tenant_n, NOW) == (0, 0, 0, 0, 0, 0, 0)
+
+    @on_a_store
+    async def test_a_bound_device_is_found_by_its_id_with_how_long_a_broker_reaches_it(self, at: House) -> None:
+        device = await at.device()
+        bound = await at.store.bound_device(device)
+        assert bound is not None
+        assert (bound.tenant_n, bound.project_id, bound.device_id, bound.generation) == (
+            at.tenant_n,
+            at.project_id,
+            device,
+            1,
+        )
+        assert (bound.heartbeat_sec, bound.grant_alg, bound.mqtt_until) == (60, "EdDSA", None)
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, mqtt_until=UNTIL, seen_at=NOW))
+        at.store.note_state(device, StateDelta(at.tenant_n, UNTIL + 5, flags=1, seen_at=NOW + 5))
+        await at.store.flush_states()
+        bound = await at.store.bound_device(device)
+        assert bound is not None
+        assert bound.mqtt_until == UNTIL
+        await at.store.unbind_device(at.tenant_n, device, True, NOW)
+        assert await at.store.bound_device(device) is None
+        assert await at.store.bound_device("dev_none") is None

@@ -22,13 +22,14 @@ SET battery_percent = coalesce(a.battery_percent, s.battery_percent),
                         ELSE greatest(a.online_until, s.online_until) END,
     online = CASE WHEN a.online_until > 0 THEN 1 ELSE s.online END,
     next_contact_at = coalesce(a.next_contact_at, s.next_contact_at),
-    last_seen_by = coalesce(a.last_seen_by, s.last_seen_by)
+    last_seen_by = coalesce(a.last_seen_by, s.last_seen_by),
+    mqtt_until = coalesce(a.mqtt_until, s.mqtt_until)
 FROM was
 JOIN unnest($1::text[], $2::bigint[], $3::int[], $4::float8[], $5::float8[], $6::int[], $7::text[], $8::text[],
-            $9::bigint[], $10::int[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[])
+            $9::bigint[], $10::int[], $11::text[], $12::bigint[], $13::bigint[], $14::text[], $15::bigint[], $16::bigint[])
      AS a (device_id, online_until, battery_percent, storage_used_mb, storage_total_mb, signal_strength_dbm, device_name,
            device_state, pending_recordings, flags, connection_type, last_heartbeat_at, next_contact_at, last_seen_by,
-           slack) ON a.device_id = was.device_id
+           mqtt_until, slack) ON a.device_id = was.device_id
 WHERE s.device_id = was.device_id
 RETURNING s.device_id, was.online
 

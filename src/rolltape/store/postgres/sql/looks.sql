@@ -23,3 +23,12 @@ WHERE b.device_id = ANY ($1::text[]) AND d.deleted_at IS NULL
 
 -- name: bound
 SELECT device_id, generation FROM device_bindings WHERE device_id = ANY ($1::text[]) AND end_user_id IS NOT NULL
+
+-- name: bindings
+SELECT b.tenant_n, t.project_id, t.mode, b.device_id, b.generation, v.heartbeat_sec, v.grant_alg, b.held_kids,
+       s.mqtt_until
+FROM device_bindings AS b
+JOIN tenants AS t ON t.n = b.tenant_n
+JOIN devices AS v ON v.id = b.device_id
+JOIN device_states AS s ON s.device_id = b.device_id
+WHERE b.device_id = ANY ($1::text[]) AND b.end_user_id IS NOT NULL

@@ -54,7 +54,8 @@ CROSS JOIN LATERAL (
            last_offered_at, evidence, relay_grants_until
     FROM commands AS w
     WHERE w.device_id = a.device_id AND w.status = 'pending' AND w.generation = a.generation
-      AND coalesce(CASE a.route WHEN 'relay' THEN w.last_relayed_at ELSE w.last_polled_at END, 0)
+      AND coalesce(CASE a.route WHEN 'relay' THEN w.last_relayed_at WHEN 'channel' THEN w.last_offered_at
+                              ELSE w.last_polled_at END, 0)
           NOT BETWEEN a.quiet_since + 1 AND a.now
       AND (a.but IS NULL OR w.id NOT IN (SELECT json_array_elements_text(a.but::json)))
       AND (NOT a.only_urgent OR w.type IN ('factory_reset', 'stop_recording'))

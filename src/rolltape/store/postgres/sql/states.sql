@@ -15,7 +15,8 @@ SET battery_percent = coalesce(:battery_percent, battery_percent),
                         ELSE greatest(:online_until::bigint, online_until) END,
     online = CASE WHEN :online_until::bigint > 0 THEN 1 ELSE online END,
     next_contact_at = coalesce(:next_contact_at, next_contact_at),
-    last_seen_by = coalesce(:last_seen_by, last_seen_by)
+    last_seen_by = coalesce(:last_seen_by, last_seen_by),
+    mqtt_until = coalesce(:mqtt_until, mqtt_until)
 WHERE device_id = :device_id
 
 -- name: says_recording

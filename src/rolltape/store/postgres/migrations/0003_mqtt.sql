@@ -1,0 +1,3 @@
+-- Until when (ms) a device counts as reached by the MQTT broker: what it says there moves it on. NULL: it never was.
+-- Nodes that don't know it leave it alone.
+ALTER TABLE device_states ADD COLUMN mqtt_until BIGINT;
