@@ -191,7 +191,11 @@ class Hammer:
                     await self._listen(socket, held, done)
             except ConnectionClosed as error:
                 self.closes[error.rcvd.code if error.rcvd else 0] += 1
-            except (OSError, EOFError, InvalidStatus) as error:
+            except InvalidStatus as error:
+                # One that asks a node which has just begun to end is told to come back, and does.
+                if error.response.status_code != 503:
+                    self.failed.append(repr(error))
+            except (OSError, EOFError) as error:
                 self.failed.append(repr(error))
 
     async def _listen(self, socket: Any, held: set[str], done: asyncio.Event) -> None:
