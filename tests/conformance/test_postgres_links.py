@@ -94,6 +94,30 @@ def test_a_creation_whose_answer_was_lost_may_have_been_done_and_its_key_says_so
     asyncio.run(run())
 
 
+_LAST_WORD = """
+CREATE FUNCTION end_the_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER at_the_end AFTER INSERT ON commands DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION end_the_session()
+"""
+
+
+def test_a_creation_whose_session_the_database_ends_is_not_made_again(tmp_path: Path) -> None:
+    """Its last word says nothing of the commit, which may have been before it: only the caller's key may try again."""
+
+    async def run() -> None:
+        async with _behind_a_link(tmp_path) as (house, _):
+            device = await house.device()
+            async with open_pg(await url_of(tmp_path)) as db:
+                await db.conn.execute(_LAST_WORD)
+                with pytest.raises(Problem, match="may have been done"):
+                    await house.created(device)
+                await db.conn.execute("DROP TRIGGER at_the_end ON commands")
+            assert (await house.create(device)).seq == 1
+
+    asyncio.run(run())
+
+
 def test_a_database_that_is_away_is_left_in_peace_and_fills_no_log(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

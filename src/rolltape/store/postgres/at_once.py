@@ -41,11 +41,15 @@ async def create_at_once(unit: Unit, jobs: list[Job]) -> dict[int, Any] | None:
     except _OVERTAKEN:
         return None
     except GONE as error:
-        told = isinstance(error, asyncpg.PostgresError) and not isinstance(error, asyncpg.PostgresConnectionError)
-        if told or not may_go_better(error):  # the database itself said that it did nothing
+        if _did_nothing(error) or not may_go_better(error):
             raise
         raise unavailable(error, unknown=True) from None
     return {i: numbered(answer, numbers) for i, answer in answers.items()}
+
+
+def _did_nothing(error: BaseException) -> bool:
+    """Whether the database itself says so. A session that it ends may have committed before: that is no ERROR."""
+    return isinstance(error, asyncpg.PostgresError) and getattr(error, "severity_en", None) == "ERROR"
 
 
 async def _look(unit: Unit, jobs: list[Job]) -> tuple[Before, dict[str, int]]:
