@@ -8,14 +8,15 @@ RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
 PYTEST_ARGS ?=
 
-.PHONY: help demo test check bench format docs lock clean
+.PHONY: help demo test check chaos bench format docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    see it work: a server, a recorder, a command and its recording (ONCE=1 ends by itself, BLE=1 goes over the air)"
 	@echo "make test    the gate and every test"
 	@echo "make check   the gate alone: format, lint, types, import floors, docs against code"
-	@echo "make bench   the benchmarks: ratios against a hand-written peer"
+	@echo "make chaos   ten minutes of torment for two servers and PostgreSQL, and whether every promise was kept"
+	@echo "make bench   the benchmarks: ratios against a hand-written peer, queues and limits (about 25 minutes)"
 	@echo "make docs    write the generated parts of docs/ again"
 	@echo "make format  put every file in the house's format"
 	@echo "make lock    resolve the lock files again (needs uv)"
@@ -48,6 +49,9 @@ check: $(DEV_STAMP)
 test: check
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
+chaos: $(DEV_STAMP)
+	$(BIN)/python -m tests.chaos
+
 bench: $(DEV_STAMP)
 	$(BIN)/python -m bench
 
@@ -60,7 +64,7 @@ format: $(DEV_STAMP)
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --group build -o requirements/run.lock
-	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra objects --extra mqtt --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate pyproject.toml --extra ble --extra mqtt --extra nats --extra objects --group build --group dev --group bench -c requirements/run.lock -o requirements/dev.lock
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/amqtt.in -o requirements/amqtt.lock
 
 clean:

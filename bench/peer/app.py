@@ -6,23 +6,19 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import event, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from bench.peer.models import ApiKey, Command, Device, DeviceToken, Event
 
 MAX_OPEN = 100
 OPEN = ("pending", "delivered")
-POOL_SIZE = 1
-"""SQLite has one writer and each request writes, so more connections wait for its lock instead of for the pool: 2 and 5
-were measured to be no faster, with a longer tail."""
 
 
 class StartParams(BaseModel):
@@ -91,25 +87,6 @@ def bearer_hash(authorization: str | None) -> bytes:
     if authorization is None or not authorization.startswith("Bearer "):
         raise HTTPException(401, "unauthorized")
     return hashlib.sha256(authorization[7:].encode()).digest()
-
-
-def engine_for(folder: Path) -> AsyncEngine:
-    """The pooled engine, with the same durability as ours: WAL and FULL."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{folder / 'peer.db'}", pool_size=POOL_SIZE, max_overflow=0)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the transaction is begun below, for writing at once: no upgrade can fail
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 async def session(request: Request) -> AsyncIterator[AsyncSession]:
@@ -206,7 +183,7 @@ async def create(
     now = now_ms()
     signing_key = request.app.state.signing_key
     project_id = await project_of(db, authorization)
-    device = await db.get(Device, device_id)
+    device = await db.get(Device, device_id, with_for_update=True)  # SQLite's transaction is alone as it is
     if device is None or device.project_id != project_id:
         raise HTTPException(404, "not_found")
     params = json.dumps(body.params.model_dump(exclude_none=True), sort_keys=True)
@@ -280,10 +257,10 @@ async def heartbeat(
     )
 
 
-def build(folder: Path, signing_key: Ed25519PrivateKey) -> FastAPI:
-    """The application on the database in `folder`, which has its tables."""
+def build(engine: AsyncEngine, signing_key: Ed25519PrivateKey) -> FastAPI:
+    """The application on a database that has its tables."""
     app = FastAPI()
     app.state.signing_key = signing_key
-    app.state.sessions = async_sessionmaker(engine_for(folder), expire_on_commit=False)
+    app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     app.include_router(router)
     return app

@@ -1,11 +1,15 @@
 """The peer's tables. The indexes are those that its queries need."""
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """All tables. Integers have 64 bits on both databases: times are in milliseconds."""
+
+    type_annotation_map: ClassVar = {int: BigInteger().with_variant(Integer(), "sqlite")}
 
 
 class ApiKey(Base):

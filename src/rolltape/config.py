@@ -78,6 +78,16 @@ def _database(text: str) -> str:
     return text
 
 
+def _nats(text: str) -> str:
+    """one or more URLs like nats://user:password@host:4222 or tls://token@host:4222, with commas between them"""
+    for each in text.split(","):
+        parts = urlsplit(each)
+        if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path or parts.query or parts.fragment:
+            raise ValueError
+        _ = parts.port  # raises ValueError
+    return text
+
+
 def _broker(text: str) -> str:
     """mqtts://user:password@host:8883, mqtt:// without TLS, or tls:// and nats:// for NATS"""
     if urlsplit(text).scheme not in ("mqtt", "mqtts", "nats", "tls") or not urlsplit(text).hostname:
@@ -126,6 +136,15 @@ class Settings:
     )
     pool_size: int = _setting(
         "ROLLTAPE_POOL_SIZE", _whole(3, 1000), 10, "connections to PostgreSQL that one server opens at most"
+    )
+    nats: str | None = _setting(
+        "ROLLTAPE_NATS",
+        _nats,
+        None,
+        "NATS for the wake-ups between nodes; without it PostgreSQL carries them",
+    )
+    nats_ca: Path | None = _setting(
+        "ROLLTAPE_NATS_CA", _path, None, "CAs (PEM) that sign NATS's certificate, where the system doesn't know them"
     )
     host: str = _setting("ROLLTAPE_HOST", _host, "127.0.0.1", "address to listen on")
     port: int = _setting("ROLLTAPE_PORT", _whole(0, 65535), 8787, "port to listen on; 0 takes a free one")
@@ -193,6 +212,12 @@ class Settings:
         0,
         "how long /ready says 503, at the end, while requests are still taken: time for a load balancer to look away",
     )
+    workers: int = _setting(
+        "ROLLTAPE_WORKERS",
+        _whole(1, 256),
+        1,
+        "how many processes serve on this machine, on one port; more than 1 needs PostgreSQL",
+    )
     retention_days: int = _setting(
         "ROLLTAPE_RETENTION_DAYS",
         _days,
@@ -216,12 +241,47 @@ class Settings:
             if text is not None and text != "":
                 values[each.name] = _read(each.metadata, text)
         settings = Settings(**values)
-        if (settings.tls_cert is None) != (settings.tls_key is None):
-            raise BadSetting("ROLLTAPE_TLS_CERT and ROLLTAPE_TLS_KEY go together: give both, or neither.")
-        if settings.recordings_public_url and not (settings.recordings or "").startswith("s3://"):
-            raise BadSetting("ROLLTAPE_RECORDINGS_PUBLIC_URL goes with ROLLTAPE_RECORDINGS=s3://…, and nothing else.")
+        _check_together(settings)
         _check_mqtt(settings)
         return settings
+
+    def as_env(self) -> dict[str, str]:
+        """The environment that `from_env` makes the same settings of."""
+        return {
+            each.metadata["variable"]: str(value)
+            for each in fields(self)
+            if (value := getattr(self, each.name)) is not None
+        }
+
+
+def _check_together(settings: Settings) -> None:
+    """Raises BadSetting for settings that need or exclude each other."""
+    wrong = (
+        (
+            (settings.tls_cert is None) != (settings.tls_key is None),
+            "ROLLTAPE_TLS_CERT and ROLLTAPE_TLS_KEY go together: give both, or neither.",
+        ),
+        (
+            settings.recordings_public_url and not (settings.recordings or "").startswith("s3://"),
+            "ROLLTAPE_RECORDINGS_PUBLIC_URL goes with ROLLTAPE_RECORDINGS=s3://…, and nothing else.",
+        ),
+        (
+            settings.nats is not None and settings.database is None,
+            "ROLLTAPE_NATS goes with ROLLTAPE_DATABASE: an SQLite file has one server, which wakes itself.",
+        ),
+        (
+            settings.nats_ca is not None and settings.nats is None,
+            "ROLLTAPE_NATS_CA goes with ROLLTAPE_NATS, and nothing else.",
+        ),
+        (
+            settings.workers > 1 and settings.database is None,
+            f"ROLLTAPE_WORKERS={settings.workers} needs PostgreSQL: an SQLite file has one process. "
+            "Set ROLLTAPE_DATABASE=postgresql://…, or leave out ROLLTAPE_WORKERS and --workers.",
+        ),
+    )
+    for is_wrong, message in wrong:
+        if is_wrong:
+            raise BadSetting(message)
 
 
 def _check_mqtt(settings: Settings) -> None:
@@ -237,5 +297,5 @@ def _read(metadata: Mapping[str, Any], text: str) -> Any:
     try:
         return read(text)
     except ValueError:
-        shown = "…" if metadata["secret"] else repr(text)
-        raise BadSetting(f"{metadata['variable']}={shown} can't be used: it takes {read.__doc__}.") from None
+        shown = "" if metadata["secret"] or "@" in text else f"={text!r}"  # what stands before it may be a password
+        raise BadSetting(f"{metadata['variable']}{shown} can't be used: it takes {read.__doc__}.") from None

@@ -173,7 +173,9 @@ class World:
 
     def files(self) -> list[str]:
         """The names of all media files on the disk."""
-        return sorted(path.name for path in (self.app.config.data / "media").rglob("*") if path.is_file())
+        return sorted(
+            path.name for path in (self.app.config.data / "media").rglob("*") if path.is_file() and path.name != "lock"
+        )
 
 
 def refused(step: Any) -> Problem:

@@ -254,7 +254,7 @@ async def _node(settings: Settings, clock: Clock, vault: Vault) -> Node:
     wakeups = Wakeups()
     doors = Doors()
     store = await open_store(settings, doors.shut_out, wakeups.changed)
-    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    wakeups.bus = open_bus(settings, vault, wakeups.heard)
     app = Services(settings, clock, store, blobs, vault, wakeups, doors=doors)
     web = build_app(app)
     config = uvicorn.Config(

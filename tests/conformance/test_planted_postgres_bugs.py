@@ -14,6 +14,7 @@ from rolltape.store.postgres import creates, landings, position, rounds, unit
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from tests.conformance import test_postgres_nodes as nodes
+from tests.conformance import test_postgres_retention as ageing
 from tests.conformance.test_postgres_store import PgSuite
 
 Patch = pytest.MonkeyPatch
@@ -86,7 +87,7 @@ def _nothing_settles(patch: Patch) -> None:
 
 
 def _trusts_for_ever(patch: Patch) -> None:
-    patch.setattr("rolltape.store.postgres.connections.TRUSTED_MS", 10**9)
+    patch.setattr("rolltape.store.outlook.TRUSTED_MS", 10**9)
 
 
 def _company_is_never_refused(patch: Patch) -> None:
@@ -124,9 +125,17 @@ def _the_last_number_will_do(patch: Patch) -> None:
 
 
 PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
-    (_nobody_holds, nodes.test_each_command_has_its_own_seq_and_the_order_of_its_numbers),
+    (_nobody_holds, nodes.test_each_stop_has_its_own_seq_and_leaves_none_open_before_it),
+    (
+        of_rounds("create_at_once", "b.last_seq = a.was", "true"),
+        nodes.test_each_command_has_its_own_seq_and_the_order_of_its_numbers,
+    ),
+    (
+        of_rounds("create_at_once", "n / (", "n + ("),
+        nodes.test_each_command_has_its_own_seq_and_the_order_of_its_numbers,
+    ),
     (_operations_hold_nothing, nodes.test_each_command_expires_once_whoever_notices),
-    (_no_transaction, nodes.test_each_command_has_its_own_seq_and_the_order_of_its_numbers),
+    (_no_transaction, nodes.test_each_stop_has_its_own_seq_and_leaves_none_open_before_it),
     (_one_spoils_all, nodes.test_a_write_that_the_database_refuses_spoils_no_other_of_its_round),
     (_nothing_settles, promise("test_a_list_shows_none_open_past_its_time")),
     (_nothing_settles, promise("test_an_unbind_finds_expired_what_was_due")),
@@ -135,7 +144,7 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
     (_company_is_never_refused, promise("test_two_at_once_with_one_key_make_one_command")),
     (_room_for_all, nodes.test_a_queue_is_full_on_both),
     (_the_last_number_will_do, nodes.test_a_position_leaves_no_event_behind_that_is_still_to_come),
-    (_takes_what_others_hold, nodes.test_a_device_that_somebody_holds_is_left_for_the_next_time),
+    (_takes_what_others_hold, ageing.test_a_device_that_somebody_holds_is_left_for_the_next_time),
     (
         words("retention.delete_history", "command_id = ANY", "command_id <> ANY"),
         promise("test_an_expired_command_goes_with_its_history_when_its_time_is_so_long_over"),
@@ -149,7 +158,7 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
         promise("test_only_the_device_and_binding_that_ask_are_offered_to"),
     ),
     (
-        of_rounds("before_creation", "c.generation = a.generation", "true"),
+        of_rounds("before_creation_at_once", "k.generation = b.generation", "true"),
         promise("test_a_key_belongs_to_its_binding_and_is_honoured_after_it"),
     ),
     (

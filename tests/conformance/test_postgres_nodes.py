@@ -6,16 +6,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rolltape.codes import Code, Problem
 from rolltape.store.inputs import FIRST, Created, NewKey, Position, StateDelta
-from rolltape.store.operations import retention
-from rolltape.store.postgres.bus import PgBus
 from rolltape.store.postgres.database import open_pg
 from rolltape.store.postgres.store import PgStore
 from rolltape.testing.store_suite import House, Ready
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, refused
+from rolltape.wire.command import CommandType
 from tests.conformance.test_sqlite_store import PROJECTS, tenants
 from tests.postgres import server, url_of
 
@@ -56,6 +53,12 @@ def pg(house: House) -> PgStore:
     return house.store
 
 
+def _is_sure_that_nothing_is_due(house: House) -> None:
+    """The node has looked at what is due, and trusts that for longer than any does."""
+    outlook = pg(house)._pg.outlook
+    outlook._looked_at, outlook._clear_until = NOW, NOW + 10_000
+
+
 @on_two_nodes
 async def test_two_at_once_with_one_key_make_one_command_whichever_node_they_ask(one: House, two: House) -> None:
     device = await one.device()
@@ -74,6 +77,27 @@ async def test_each_command_has_its_own_seq_and_the_order_of_its_numbers(one: Ho
         mine = sorted((row for row in rows if row.device_id == device), key=lambda row: row.seq)
         assert [row.seq for row in mine] == list(range(1, 31))
         assert [row.n for row in mine] == sorted(row.n for row in mine)
+
+
+@on_two_nodes
+async def test_each_stop_has_its_own_seq_and_leaves_none_open_before_it(one: House, two: House) -> None:
+    devices = [await one.device() for _ in range(3)]
+    rows = await asyncio.gather(
+        *(house.create(device, "stop_recording") for _ in range(5) for device in devices for house in (one, two))
+    )
+    for device in devices:
+        assert sorted(row.seq for row in rows if row.device_id == device) == list(range(1, 11))
+        assert len(await one.store.list_commands(one.tenant_n, device, ("pending",), None, TOP, NOW)) == 1
+
+
+@on_two_nodes
+async def test_starts_and_stops_at_once_have_one_order(one: House, two: House) -> None:
+    device = await one.device()
+    kinds: list[CommandType] = ["start_recording", "start_recording", "stop_recording"]
+    rows = await asyncio.gather(
+        *(house.create(device, kind) for _ in range(10) for kind in kinds for house in (one, two))
+    )
+    assert sorted(row.seq for row in rows) == list(range(1, 61))
 
 
 @on_two_nodes
@@ -108,70 +132,6 @@ async def test_each_command_expires_once_whoever_notices(one: House, two: House)
 
 
 @on_two_nodes
-async def test_what_has_aged_goes_once_whichever_node_lets_go_of_it(one: House, two: House) -> None:
-    rows = [await one.create(await one.device(), ttl=1) for _ in range(30)]
-    await one.store.expire_due(NOW + 1000)
-    gone = 0
-    while found := await asyncio.gather(*(house.store.age_out_commands(NOW + 1000, 4) for house in (one, two))):
-        gone += sum(found)
-        if not any(found):
-            break
-    assert gone == len(rows)
-    for row in rows:
-        await refused(Code.NOT_FOUND, two.get(row, NOW + 1000))
-    events = [await house.store.age_out_events(NOW, 100) for house in (one, two)]
-    assert events == [60, 0]
-
-
-@on_two_nodes
-async def test_a_device_that_somebody_holds_is_left_for_the_next_time(one: House, two: House) -> None:
-    held, free = [await one.create(await one.device(), ttl=1) for _ in range(2)]
-    await one.store.expire_due(NOW + 1000)
-
-    async def meanwhile(db: Any) -> int:
-        await db.hold([held.device_id])
-        return await asyncio.wait_for(two.store.age_out_commands(NOW + 1000, 10), 5)
-
-    assert await pg(one)._at.write(meanwhile) == 1
-    await refused(Code.NOT_FOUND, two.get(free, NOW + 1000))
-    assert (await two.get(held, NOW + 1000)).status == "expired"
-    assert await two.store.age_out_commands(NOW + 1000, 10) == 1
-
-
-@on_two_nodes
-async def test_a_report_that_lands_meanwhile_keeps_its_command(one: House, two: House) -> None:
-    """Whoever lets go looks again once it holds the device."""
-    row = await one.create(await one.device(), ttl=1)
-    await one.store.expire_due(NOW + 1000)
-    looked = asyncio.Event()
-
-    async def late(db: Any) -> int:
-        hold_free = db.hold_free
-
-        async def reported_first(device_ids: Any) -> Any:
-            await two.report(row, now=NOW + 2000)
-            looked.set()
-            return await hold_free(device_ids)
-
-        return await retention.age_out_commands(_Instead(db, hold_free=reported_first), NOW + 1000, 10)
-
-    assert await pg(one)._at.write(late) == 0
-    assert looked.is_set()
-    assert (await two.get(row, NOW + 2000)).status == "executed"
-
-
-class _Instead:
-    """A database of which something is otherwise."""
-
-    def __init__(self, db: Any, **other: Any) -> None:
-        self._db = db
-        self.__dict__.update(other)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._db, name)
-
-
-@on_two_nodes
 async def test_what_the_other_node_made_is_never_shown_open_past_its_time(one: House, two: House) -> None:
     device = await one.device()
     # It has looked at what is due, and trusts that for a while.
@@ -185,11 +145,11 @@ async def test_what_the_other_node_made_is_never_shown_open_past_its_time(one: H
 async def test_no_go_is_given_past_the_time_even_where_the_node_trusts_its_last_look(one: House, two: House) -> None:
     device = await one.device()
     row = await one.create(device, ttl=1)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     await refused(Code.COMMAND_NO_GO, two.acknowledge(row, now=NOW + 1000))
     assert (await one.get(row, NOW + 1000)).status == "expired"
     again = await one.create(device, ttl=1, now=NOW + 2000)
-    pg(two)._pg._looked_at, pg(two)._pg._clear_until = NOW, NOW + 10_000
+    _is_sure_that_nothing_is_due(two)
     assert await two.store.offer(device, 1, "poll", None, 4, NOW + 3000) == ([], False)
     assert (await one.get(again, NOW + 3000)).status == "expired"
 
@@ -252,6 +212,24 @@ async def test_going_online_and_offline_is_one_event_on_whichever_node(one: Hous
     await asyncio.gather(*(house.store.mark_offline(NOW + 2000, 10) for house in (one, two)))
     told = await pg(one)._pg.read(_types_of, device)
     assert [each for each in told if "line" in each] == ["device.online", "device.offline"]
+
+
+@on_two_nodes
+async def test_what_a_device_said_last_stands_whichever_node_writes_last(one: House, two: House) -> None:
+    device = await one.device()
+    early = StateDelta(one.tenant_n, NOW + 1000, battery_percent=80, flags=1, last_heartbeat_at=NOW, seen_at=NOW)
+    late = StateDelta(one.tenant_n, NOW + 1005, battery_percent=20, last_heartbeat_at=NOW + 5, seen_at=NOW + 5)
+    one.store.note_state(device, early)
+    two.store.note_state(device, late)
+    await two.store.flush_states()
+    await one.store.flush_states()
+    row = await two.store.get_device(two.tenant_n, device)
+    assert (row.battery_percent, row.last_heartbeat_at, row.online_until) == (20, NOW + 5, NOW + 1005)
+    assert row.flags == 1, "what it said earlier and not again stands too"
+    # A clock that was far ahead and was set right doesn't shut out all that comes after it.
+    one.store.note_state(device, StateDelta(one.tenant_n, 2, battery_percent=7, last_heartbeat_at=1, seen_at=1))
+    await one.store.flush_states()
+    assert (await two.store.get_device(two.tenant_n, device)).battery_percent == 7
 
 
 @on_two_nodes
@@ -340,74 +318,3 @@ async def test_connections_that_are_cut_lose_no_command_and_make_none_twice(one:
         rows = await one.store.list_commands(one.tenant_n, device, (), None, TOP, NOW)
         assert {row.id for row in rows} == {id_ for (owner, _), id_ in made.items() if owner == device}
         assert [row.seq for row in rows] == list(range(8, 0, -1))
-
-
-class Heard:
-    """What a node heard of the others, and a signal for each."""
-
-    def __init__(self) -> None:
-        self.topics: list[str] = []
-        self.something = asyncio.Event()
-
-    def __call__(self, topics: tuple[str, ...]) -> None:
-        self.topics += topics
-        self.something.set()
-
-    async def until(self, topic: str) -> None:
-        while topic not in self.topics:
-            self.something.clear()
-            await asyncio.wait_for(self.something.wait(), 20)
-
-
-@asynccontextmanager
-async def _buses() -> AsyncIterator[tuple[PgBus, Heard, PgBus, Heard]]:
-    heard = Heard(), Heard()
-    buses = [PgBus(server().url, "rolltape_test", each) for each in heard]
-    try:
-        await asyncio.gather(*(bus.listening.wait() for bus in buses))
-        yield buses[0], heard[0], buses[1], heard[1]
-    finally:
-        await asyncio.gather(*(bus.close() for bus in buses))
-
-
-def test_wake_ups_cross_and_do_not_come_back(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, heard_one, two, heard_two):
-            one.publish(["dev_a", "cmd_a"])
-            two.publish(["dev_b"])
-            await asyncio.gather(heard_two.until("cmd_a"), heard_one.until("dev_b"))
-            assert "dev_a" not in heard_one.topics
-            assert "dev_b" not in heard_two.topics
-
-    asyncio.run(run())
-
-
-def test_many_wake_ups_are_few_notifications_none_of_them_too_long(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with _buses() as (one, _, _, heard):
-            topics = [f"dev_{n:022d}" for n in range(2000)]
-            one.publish(topics)
-            await heard.until(topics[-1])
-            assert [topic for topic in heard.topics if topic in set(topics)] == topics
-
-    asyncio.run(run())
-
-
-def test_a_node_that_was_cut_off_looks_at_everything_once_it_hears_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rolltape.store.postgres.bus.RECONNECT_SECONDS", 0.01)
-
-    async def run() -> None:
-        async with _buses() as (one, _, two, heard):
-            heard.topics.clear()
-            await server().run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE '%LISTEN%rolltape_test%' "
-                "AND pid <> pg_backend_pid()"
-            )
-            await heard.until("*")
-            await asyncio.gather(one.listening.wait(), two.listening.wait())
-            one.publish(["dev_a"])
-            await heard.until("dev_a")
-
-    asyncio.run(run())

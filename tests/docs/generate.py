@@ -5,7 +5,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bench import sizes
+from bench.parts import sizes
+
 from rolltape.config import Settings
 from rolltape.domain import lifecycle
 from rolltape.testing import answer_vectors, cose_layout, receipt_vectors

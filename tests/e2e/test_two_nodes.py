@@ -15,6 +15,8 @@ import pytest
 from rolltape.testing.process import ServerProcess, start_server
 from rolltape.wiring import admin_create_key, admin_doctor, admin_list_keys, admin_revoke_key
 from rolltape.wiring.backup import CantBackUp, admin_backup
+from tests.api.channel_world import Live
+from tests.nats_server import needs_nats, running_nats
 from tests.postgres import server
 
 DURABLE = ("fsync", "synchronous_commit")
@@ -87,6 +89,44 @@ def test_what_one_node_creates_wakes_the_device_that_waits_on_the_other(
     assert time.monotonic() - began < 8, "only a look after ten seconds found it: the wake-up did not cross"
     assert call(two, "POST", f"/v1/devices/me/commands/{command}/ack", token)[0] == 200
     assert call(one, "GET", f"{path}/commands/{command}", key)[1]["status"] == "delivered"
+
+
+@needs_nats
+def test_without_its_bus_a_command_comes_seconds_later_and_then_at_once_again(tmp_path: Path, database: str) -> None:
+    with running_nats() as nats, ExitStack() as stack:
+        one, two = (start_server(tmp_path, 0, ROLLTAPE_NATS=nats.url) for _ in range(2))
+        for each in (one, two):
+            stack.callback(each.kill)
+        key = admin_create_key(tmp_path, "test", None, None, None)["key"]
+        path, token = bound(one, key)
+        live = Live(two.url, token)
+        stack.callback(live.close)
+        live.hello()
+        for is_cut in (False, True, False):
+            if is_cut:
+                nats.stop()
+            elif not nats.is_running:
+                nats.start()
+                until_heard(one, path, key, live)
+            began = time.monotonic()
+            command = call(one, "POST", f"{path}/commands", key, {"type": "trigger_upload"})[1]["id"]
+            assert live.answer("offer")["command"]["id"] == command
+            assert time.monotonic() - began < 15, "the look of whoever hears nothing comes every three seconds"
+            assert live.ack(command)["type"] == "go"
+        for each in (one, two):
+            assert each.stop() == 0
+
+
+def until_heard(one: ServerProcess, path: str, key: str, live: Live) -> None:
+    """Waits until a wake-up crosses again, at once."""
+    for _ in range(20):
+        began = time.monotonic()
+        command = call(one, "POST", f"{path}/commands", key, {"type": "trigger_upload"})[1]["id"]
+        assert live.answer("offer")["command"]["id"] == command
+        assert live.ack(command)["type"] == "go"
+        if time.monotonic() - began < 0.5:
+            return
+    raise AssertionError("they never heard of each other again")
 
 
 def test_a_key_or_a_binding_that_ends_on_one_node_ends_on_the_other_within_a_second(

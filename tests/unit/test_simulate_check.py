@@ -41,7 +41,7 @@ class World:
         self.book = Book()
         self.book.true_time.hear(0, 0.0, 0.0)
         self.type = type_
-        self.book.accepted(ID, 7, type_, EXPIRY_MS, 40.0)
+        self.book.accepted(ID, 7, type_, EXPIRY_MS, 40.0, 40.1)
 
     def acts(self, now: float, heard_at: float | None = None) -> "World":
         self.book.act(ID, 7, self.type, EXPIRY_MS, now, now if heard_at is None else heard_at)

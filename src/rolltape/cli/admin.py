@@ -39,12 +39,28 @@ def serve(
         Path | None, typer.Option(envvar="ROLLTAPE_TLS_CERT", help="Certificate chain (PEM): then it speaks TLS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(envvar="ROLLTAPE_TLS_KEY", help="Its private key (PEM).")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            envvar="ROLLTAPE_WORKERS", min=1, max=256, show_default="1", help="Processes; over 1 needs PostgreSQL."
+        ),
+    ] = None,
 ) -> None:
-    """Run the server. It prints its URL once it answers; SIGTERM drains it."""
-    from rolltape import wiring
+    """Run the server.
+
+    It prints its URL once it answers; SIGTERM drains it. With several workers SIGHUP restarts them one by one.
+    """
     from rolltape.config import Settings
 
-    settings = Settings.from_env(os.environ, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key)
+    settings = Settings.from_env(
+        os.environ, data=data, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, workers=workers
+    )
+    if settings.workers > 1:  # the parent imports none of the server's code
+        from rolltape.nodes.parent import serve_nodes
+
+        raise typer.Exit(serve_nodes(settings, os.environ))
+    from rolltape import wiring
+
     raise typer.Exit(wiring.serve(settings))
 
 

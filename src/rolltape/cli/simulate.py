@@ -11,7 +11,7 @@ from rolltape.cli.output import Output, console, fields_of
 
 if TYPE_CHECKING:
     from rolltape.simulate.fleet import Fleet, Watch
-    from rolltape.simulate.report import Report
+    from rolltape.simulate.report import Delay, Report
 
 ROUTES = ("heartbeat", "channel", "mqtt", "mixed")
 
@@ -112,7 +112,8 @@ def _show(report: "Report") -> None:
         "commands created": commands.created,
         **{status: getattr(commands, status) for status in ("executed", "failed", "expired", "cancelled", "open")},
         "why they failed": ", ".join(f"{code} {count}" for code, count in sorted(commands.failures.items())),
-        "create to deed": _delay(report),
+        "create to answer": _delay(report.accepting),
+        "create to deed": _delay(report.delay),
         "calls without an answer": f"{report.figures.get('no_answer', 0)} of {report.figures.get('calls', 0)}",
         "power cuts": report.figures.get("power_cuts", 0),
         **{promise.replace("_", " "): count for promise, count in report.broken.items()},
@@ -125,10 +126,10 @@ def _show(report: "Report") -> None:
     out.hint("Every promise was kept." if report.is_kept else "A promise was broken.")
 
 
-def _delay(report: "Report") -> str | None:
-    if report.delay.p50_ms is None:
+def _delay(delay: "Delay") -> str | None:
+    if delay.p50_ms is None:
         return None
-    return f"p50 {report.delay.p50_ms:g} ms, p99 {report.delay.p99_ms:g} ms"
+    return f"p50 {delay.p50_ms:g} ms, p99 {delay.p99_ms:g} ms"
 
 
 def _figures(seconds: float) -> Any:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SEND_SEC: Final = 30
 """A device that has not read for so long is cut off."""
+LEAVE_SEC: Final = 2.0
+"""When the server ends, a frame that is being taken gets its answer if it takes no longer."""
 MOST_URGENT: Final = 2
 """So many go first: a reset, and the newest stop, which has cleared away those before it."""
 NOTE_SEC: Final = 60
@@ -199,6 +201,14 @@ class Channel:
             pass
         finally:
             self._stuck_since = None
+
+    async def leave(self, code: Close, reason: str) -> None:
+        """Closes it once the frame that is being taken has its answer, if that is soon."""
+        try:
+            async with asyncio.timeout(LEAVE_SEC), self._lock:
+                await self.end(code, reason)
+        except TimeoutError:
+            await self.end(code, reason)
 
     def woken(self) -> None:
         """Something may have changed: a task looks, unless one is about to."""

@@ -69,7 +69,7 @@ class Channels:
         """Closes all, and lets none be opened from now on."""
         self.draining = True
         for channel in tuple(self._all):
-            self.spawn(channel.end(Close.RESTART, "the server ends"))
+            self.spawn(channel.leave(Close.RESTART, "the server ends"))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Does it soon. A failure is logged and ends nothing else."""

@@ -15,6 +15,7 @@ from rolltape.domain import views
 from rolltape.domain.principal import DevicePrincipal, Direct, RelayedDevice, Speaker
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
+from rolltape.service.grants import learn_keys
 from rolltape.service.presence import online_until
 from rolltape.service.reports import evidence_of, route_of
 from rolltape.store.inputs import StateDelta
@@ -83,6 +84,7 @@ async def confirm_keys(
     """The grant keys that the device holds, by its own word: what it no longer holds is not signed with."""
     if alg != "EdDSA":
         return known
+    await learn_keys(app, said)
     held = tuple(kid for kid in app.vault.kids() if kid in said)
     if held != known:
         await app.store.hold_kids(device_id, msgspec.json.encode(held).decode())

@@ -13,6 +13,9 @@ from rolltape.wire.common import Event, Page
 from rolltape.wire.ids import new_id
 from rolltape.wire.times import ceil_second
 
+LOOK_AGAIN_SECONDS = 10.0
+"""Whoever waits looks by itself after so long, should a wake-up have been lost."""
+
 
 async def create_command(
     app: Services,
@@ -115,4 +118,5 @@ async def wait_until_terminal(
             left = until - app.clock.monotonic()
             if left <= 0 or app.draining:
                 return await view(app, who, row, await app.store.device_facts(who.tenant.n, device_id), now)
-            await app.clock.wait(changed.wait(), min(left, max(row.expires_at - now, 0) / 1000 + 0.001))
+            until_expiry = max(row.expires_at - now, 0) / 1000 + 0.001
+            await app.clock.wait(changed.wait(), min(left, until_expiry, LOOK_AGAIN_SECONDS))

@@ -1,5 +1,7 @@
 """Minting grants. None is stored: both algorithms are deterministic, so the same facts give the same token again."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from rolltape.domain import lifecycle, views
@@ -42,10 +44,18 @@ def claims_of(app: Services, row: CommandRow) -> Claims:
 async def signer_of(app: Services, device_id: str, generation: int, alg: Alg, held: tuple[str, ...]) -> Signer:
     """The key that signs for this device: its own secret, or the newest grant key that it is known to hold."""
     if alg == "EdDSA":
+        if held and not set(held) & set(app.vault.kids()):
+            await learn_keys(app, held)
         return app.vault.signer_for(held)
     sealed = await app.store.sealed_secret(device_id, generation)
     assert sealed is not None, "an HS256 device gets its secret with each binding"
     return HmacKey(hmac_kid(generation), app.vault.open(sealed, secret_label(device_id)))
+
+
+async def learn_keys(app: Services, kids: Iterable[str]) -> None:
+    """Takes the stored grant keys where one of these isn't known: another node may have made it a moment ago."""
+    if not set(kids) <= set(app.vault.kids()):
+        app.vault.load_signing_keys(await app.store.signing_keys())
 
 
 async def mint(app: Services, row: CommandRow, alg: Alg, held: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from rolltape.sdk.calls import accounts, commands, devices
-from rolltape.sdk.errors import ApiError, Conflict, ExternalIdTaken, NotFound, Unreachable
+from rolltape.sdk.errors import ApiError, ExternalIdTaken, NotFound, Unreachable
 from rolltape.simulate.device import Bound
 from rolltape.simulate.dice import Dice
 from rolltape.simulate.hands import PoolHands
@@ -134,30 +134,28 @@ class Backend:
         device = int(dice.roll() * self._wishes.devices)
         type_, params = _order(dice)
         ttl = 1 + int(dice.roll() * 3) if dice.happens(_HURRIED) else self._wishes.ttl
-        request = commands.create(
-            self.bound[device].id,
-            type_,
-            params=params,
-            ttl_seconds=ttl,
-            idempotency_key=f"{self._run}-{number}",
-        )
+        key = f"{self._run}-{number}"
+        request = commands.create(self.bound[device].id, type_, params=params, ttl_seconds=ttl, idempotency_key=key)
         begun = self._world.clock.monotonic()
         try:
             made = await self._hands.call(request)
         except Unreachable:
-            book.unsure += 1
+            book.unsure.append(key)
             return
         except ApiError as error:
             book.refuse(error.code)
+            if error.may_have_happened:
+                book.unsure.append(key)
             return
-        book.accepted(made.id, device, type_, parse(made.expires_at), begun)
+        heard = self._world.clock.monotonic()
+        book.accepted(made.id, device, type_, parse(made.expires_at), begun, heard, key)
         if dice.happens(_CANCELLED):
             await self._cancel(made)
 
     async def _cancel(self, made: Command) -> None:
         try:
             await self._hands.call(commands.cancel(made.device_id, made.id))
-        except (Conflict, NotFound, Unreachable):
+        except (ApiError, Unreachable):  # it had ended, or nobody knows
             return
         self._world.book.cancelled(made.id)
 

@@ -36,7 +36,7 @@ class Act(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One command. `accepted`: the backend heard that it was created, at monotonic `created`.
+    """One command. `accepted`: the backend heard that it was created; it had asked at monotonic `created`, under `key`.
 
     `dropped`: the device asked, and there was no go. The server may still call it delivered (a start whose go was lost,
     before a stop came), until it expires.
@@ -48,6 +48,7 @@ class Entry:
     accepted: bool = False
     created: float = 0.0
     expires_ms: int = 0
+    key: str = ""
     cancelled: bool = False
     dropped: bool = False
     acts: list[Act] = field(default_factory=list)
@@ -85,16 +86,21 @@ class Book:
         self.entries: dict[str, Entry] = {}
         self.counts: Counter[str] = Counter()
         """How many were accepted, and how many words of each status there are."""
-        self.unsure = 0
-        """Creates that got no answer in spite of all tries: they may or may not have happened."""
+        self.unsure: list[str] = []
+        """Idempotency keys of creates that got no answer in spite of all tries: they may or may not have happened."""
+        self.accepting: list[float] = []
+        """How long each create call that was accepted took until its answer, all tries included; seconds."""
         self.refused: dict[str, int] = {}
         """Creates that the server refused, by code."""
 
-    def accepted(self, command_id: str, device: int, type_: str, expires_ms: int, now: float) -> None:
-        """The backend heard that a command was created."""
+    def accepted(
+        self, command_id: str, device: int, type_: str, expires_ms: int, begun: float, heard: float, key: str = ""
+    ) -> None:
+        """The backend heard that a command was created: it had asked at monotonic `begun`, under that key."""
         entry = self._entry(command_id, device, type_)
         self.counts["accepted"] += not entry.accepted
-        entry.accepted, entry.created, entry.expires_ms = True, now, expires_ms
+        entry.accepted, entry.created, entry.expires_ms, entry.key = True, begun, expires_ms, key
+        self.accepting.append(heard - begun)
 
     def cancelled(self, command_id: str) -> None:
         """The backend heard that its command was cancelled."""

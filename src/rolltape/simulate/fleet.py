@@ -36,6 +36,9 @@ MOST_BACKEND_LOSS: Final = 0.2
 """A backend's network is better than that: it would only hold up the commands."""
 CONNECTS_PER_S: Final = 500
 """The fleet's channels are opened at this pace, at most."""
+FIRST_HEARTBEATS_PER_S: Final = 2000
+"""The pace of first heartbeats, at most. One costs a server more than twice what later ones do (the token's first use,
+the keys that the device holds, coming online): a large fleet at once would only show how a server falls behind."""
 _LOOK_SEC: Final = 0.5
 _LOOK_AT: Final = 500
 _AFTERMATH_SEC: Final = 5.0
@@ -45,7 +48,10 @@ Watch = Callable[["Fleet", str], None]
 
 
 class Fleet:
-    """Everything that one run has. `kind` makes its devices: a test may plant a fault."""
+    """Everything that one run has. `kind` makes its devices: a test may plant a fault.
+
+    `told`: how the commands stand on the server, once that was asked.
+    """
 
     def __init__(self, wishes: Wishes, clock: Clock, kind: type[Device] = Device) -> None:
         tls = _tls(wishes.ca_file)
@@ -69,6 +75,7 @@ class Fleet:
         self.stop = asyncio.Event()
         self.phase = "making the fleet"
         self.unsettled = 0
+        self.told: dict[str, Command | None] = {}
 
     async def run(self) -> Report:
         """The whole story. Raises what the SDK raises where the server can't be used."""
@@ -96,7 +103,7 @@ class Fleet:
         self.phase = "checking"
         settled = clock.monotonic()
         now_ms = self.world.book.true_time.at(settled)
-        told = await self.backend.look_at(list(self.world.book.entries))
+        self.told = told = await self.backend.look_at(list(self.world.book.entries))
         return report_of(
             self.wishes,
             self.world,
@@ -132,7 +139,7 @@ class Fleet:
         }
         self.contacts.ways = chosen[self.wishes.route]
         now = self.world.clock.monotonic()
-        spread = self.world.every or 60.0
+        spread = max(self.world.every or 60.0, self.wishes.devices / FIRST_HEARTBEATS_PER_S)
         if self.wishes.route != "heartbeat":
             spread = max(1.0, min(spread, self.wishes.devices / CONNECTS_PER_S))
         for number, facts in self.backend.bound.items():
@@ -209,13 +216,17 @@ def simulate(wishes: Wishes, watch: Watch | None = None, kind: type[Device] = De
 
     Raises SettingsError, and what the SDK raises where the server can't be used.
     """
+    return run_fleet(Fleet(wishes, SystemClock(), kind), watch)
+
+
+def run_fleet(fleet: Fleet, watch: Watch | None = None) -> Report:
+    """The same for a fleet whose book somebody wants to read afterwards."""
     _allow_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run(wishes, watch, kind))
+        return runner.run(_run(fleet, watch))
 
 
-async def _run(wishes: Wishes, watch: Watch | None, kind: type[Device]) -> Report:
-    fleet = Fleet(wishes, SystemClock(), kind)
+async def _run(fleet: Fleet, watch: Watch | None) -> Report:
     loop = asyncio.get_running_loop()
     story = asyncio.create_task(fleet.run())
     faults: list[BaseException] = []

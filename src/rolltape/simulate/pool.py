@@ -176,9 +176,11 @@ class Pool:
         if self._sweeper is None:
             self._sweep()
         call = _Call(request, done, self._clock.monotonic(), cut)
-        if self._idle:
-            self._idle.pop().take(call)
-            return
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():  # it may be, and not have said so yet
+                connection.take(call)
+                return
         self._waiting.append(call)
         self._more()
 
@@ -226,6 +228,8 @@ class Pool:
 
     def free(self, connection: _Connection) -> None:
         """A connection has nothing to do."""
+        if connection.transport.is_closing():
+            return
         if self._waiting:
             connection.take(self._waiting.popleft())
         else:

@@ -1,7 +1,7 @@
 """What a simulation found, as it is written to the file and shown at the end."""
 
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ class Commands(Struct, frozen=True):
 
 
 class Delay(Struct, frozen=True):
-    """From the create call to the deed, in milliseconds; null where nothing was done."""
+    """How long something took, in milliseconds; null where it never happened."""
 
     p50_ms: float | None
     p99_ms: float | None
@@ -43,6 +43,7 @@ class Delay(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """`broken`: how often each promise was. `unsettled`: commands of which more could have been heard.
 
+    `accepting`: from the create call to its answer, all tries included; `delay`: from the create call to the deed.
     `true_time_error_ms`: how well the server's clock is known. `figures`: what went on, counted. `cpu_sec` and
     `memory_mb` are the simulator's own, its peak of memory.
     """
@@ -57,6 +58,7 @@ class Report(Struct, frozen=True):
     broken: dict[str, int]
     examples: Sequence[Broken]
     unsettled: int
+    accepting: Delay
     delay: Delay
     true_time_error_ms: float | None
     figures: dict[str, int]
@@ -104,7 +106,7 @@ def report_of(
             expired=counts["expired"],
             cancelled=counts["cancelled"],
             open=counts["pending"] + counts["delivered"],
-            unsure=book.unsure,
+            unsure=len(book.unsure),
             refused=dict(book.refused),
             failures=dict(failures(told)),
             late=late,
@@ -112,7 +114,8 @@ def report_of(
         broken={promise: sum(one.promise == promise for one in found) for promise in PROMISES},
         examples=found[:_EXAMPLES],
         unsettled=unsettled,
-        delay=_delay(world),
+        accepting=delay_of(book.accepting),
+        delay=delay_of(e.acted - e.created for e in book.entries.values() if e.accepted and e.acted is not None),
         true_time_error_ms=None if error_ms == inf else round(error_ms, 1),
         figures=dict(world.figures),
         cpu_sec=round(used.ru_utime + used.ru_stime, 1),
@@ -120,9 +123,9 @@ def report_of(
     )
 
 
-def _delay(world: World) -> Delay:
-    entries = world.book.entries.values()
-    times = sorted(e.acted - e.created for e in entries if e.accepted and e.acted is not None)
+def delay_of(seconds: Iterable[float]) -> Delay:
+    """The middle of such times, their 99th percentile, and the longest."""
+    times = sorted(seconds)
     if not times:
         return Delay(None, None, None)
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rolltape.clock import Clock
-from rolltape.store.blobs import Absent, Held, TooMuch, WrongLength, WrongOffset
+from rolltape.store.blobs import Absent, Busy, Held, TooMuch, WrongLength, WrongOffset
 from rolltape.store.holders import Holders
-from rolltape.store.media_files import MediaFiles, check_room, make_folder, write_all
+from rolltape.store.media_files import FolderLock, MediaFiles, check_room, make_folder, write_all
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PIECE = 256 * 1024
 """How many bytes are gathered before a thread writes them, and read at once."""
+_ASK_AGAIN_SECONDS = 0.05
+"""How often somebody who waits asks whether another process still holds a blob."""
 _SAVE_BYTES = 8 * 1024 * 1024
 _SAVE_SECONDS = 5.0
 """A long append is made durable each time that this many bytes or seconds have gone by, so a crash costs no more."""
@@ -152,7 +154,7 @@ class FolderBlobs:
     """All blobs, under `root`; see `BlobStore` and `Passage`.
 
     `max_bytes` is the greatest size of one blob; `reserve_bytes` stay free on the disk, for the database needs them
-    more. One process at a time may use a folder.
+    more. Several processes may use a folder, also one that machines share, where its locks hold between them.
     """
 
     def __init__(self, root: Path, *, max_bytes: int, reserve_bytes: int, clock: Clock, threads: int = 8) -> None:
@@ -164,8 +166,11 @@ class FolderBlobs:
         self._holders = Holders(clock)
         make_folder(root)
         make_folder(root / "incoming")
+        self._lock = FolderLock(root)
         for left_over in (root / "incoming").iterdir():
-            left_over.unlink(missing_ok=True)
+            if self._lock.take(left_over.name):  # else another process is at it
+                left_over.unlink(missing_ok=True)
+                self._lock.let_go(left_over.name)
 
     @property
     def max_bytes(self) -> int:
@@ -186,8 +191,16 @@ class FolderBlobs:
     @asynccontextmanager
     async def hold(self, media_id: str, *, wait: float = 0) -> AsyncIterator[FolderBlob]:
         files = MediaFiles(self.root, media_id)
+        until = self.clock.monotonic() + wait
         async with self._holders.only(media_id, wait):
-            yield FolderBlob(self, files)
+            try:
+                while not await self.threads.run(self._lock.take, media_id):
+                    if self.clock.monotonic() >= until:
+                        raise Busy
+                    await self.clock.sleep(_ASK_AGAIN_SECONDS)
+                yield FolderBlob(self, files)
+            finally:
+                self._lock.let_go(media_id)  # also where it was had just as the caller was cancelled
 
     async def look(self, media_id: str) -> Held:
         return await self.threads.run(MediaFiles(self.root, media_id).look)
@@ -209,3 +222,4 @@ class FolderBlobs:
 
     async def close(self) -> None:
         await self.threads.close()
+        self._lock.close()

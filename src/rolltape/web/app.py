@@ -9,11 +9,13 @@ from rolltape.delivery.channels import Channels
 from rolltape.web.broker_api import PREFIX, BrokerDoor
 from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
 from rolltape.web.errors import ENDING, INTERNAL, log_unexpected
+from rolltape.web.metrics import of_this_node
 from rolltape.web.openapi import document_bytes
 from rolltape.web.operation import Operation, RawHandler
 from rolltape.web.pipeline import Endpoint, check_ids, refusing, request_id_of, send_problem
 from rolltape.web.router import Router
 from rolltape.web.shared import Shared
+from rolltape.web.siblings import Siblings, told_by
 from rolltape.web.table import OPERATIONS
 
 if TYPE_CHECKING:
@@ -104,8 +106,15 @@ class WebApp:
     def drain(self) -> None:
         """From now on /ready says no, and no answer is held back; those that are held back go out at once."""
         self._shared.ready = False
+        self._shared.app.draining = True
         self._shared.holds.drain()
         self._shared.channels.drain()
+        self._shared.app.wakeups.release_all()
+
+    async def meet(self, siblings: Siblings) -> None:
+        """From now on /metrics answers for these, and they for this one. Raises OSError."""
+        self._shared.siblings = siblings
+        await siblings.open(lambda: told_by(siblings.number, of_this_node(self._shared)))
 
     def over_device_rate(self, device_id: str) -> float:
         """Counts one message of a device that comes by another way; in how many seconds it may say it again."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rolltape.delivery.channels import Channels
 from rolltape.web.limits import RateLimiter
+from rolltape.web.siblings import Siblings
 from rolltape.web.waiting import Holds
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ RequestCounts = Counter[tuple[str, int]]
 
 
 class Shared:
-    """The services, the rate limits, the held answers, the live channels, the OpenAPI document, and whether the server
-    wants requests."""
+    """The services, the rate limits, the held answers, the live channels, the OpenAPI document, whether the server
+    wants requests, and the other nodes of its parent, if it has one."""
 
     def __init__(self, app: "Services", *, key_rate: float, device_rate: float) -> None:
         self.app = app
@@ -30,3 +31,4 @@ class Shared:
         self.requests: RequestCounts = Counter()
         self.document = b"{}"
         self.ready = True
+        self.siblings: Siblings | None = None

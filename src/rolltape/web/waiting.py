@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from rolltape.web.call import Call, ClientGone, Receive
 
 T = TypeVar("T")
+LAST_LOOK_SECONDS = 1.0
+"""What is being looked up when the server drains is still answered: an offer that was noted as made must go out."""
 POLLS_PER_DEVICE = 2
 """A device has at most this many polls open; a further one releases the oldest. Two, so that one that the network lost
 without a word doesn't stand in the way of its successor."""
@@ -34,7 +36,7 @@ class Holds:
             release.set()
 
     async def hold(self, call: Call[Any, Any], work: Coroutine[Any, Any, T]) -> T | None:
-        """The result of `work`, which is cancelled, and None, when the server drains first.
+        """The result of `work`; when the server drains first, what `work` has by then, or None: then it is cancelled.
 
         `ClientGone` when the client goes away first.
         """
@@ -65,6 +67,7 @@ class Holds:
         released = asyncio.ensure_future(release.wait())
         try:
             await asyncio.wait((task, gone, released), return_when=asyncio.FIRST_COMPLETED)
+            await self._last_look(task, gone)
             if task.done():
                 return task.result()
             if gone.done():
@@ -73,6 +76,11 @@ class Holds:
         finally:
             self._open.discard(release)
             await _end(task, gone, released)
+
+    async def _last_look(self, task: "asyncio.Future[Any]", gone: "asyncio.Future[Any]") -> None:
+        """In a drain the work sees by itself that it is to end; it gets a moment for that."""
+        if self.draining and not (task.done() or gone.done()):
+            await asyncio.wait((task, gone), timeout=LAST_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _gone(receive: Receive) -> None:

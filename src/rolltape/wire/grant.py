@@ -6,6 +6,7 @@ for me, under this binding?) and `judge` (may I obey it now?). docs/grants.md te
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -28,10 +29,17 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kid: str
 
 
+_encode_claims = msgspec.json.Encoder().encode
+
+
 def signing_input(claims: Claims, signer: Signer) -> bytes:
     """The bytes that are signed: header and claims, each in base64url."""
-    header = f'{{"alg":"{signer.alg}","typ":"JWT","kid":"{signer.kid}"}}'
-    return f"{b64url(header.encode())}.{b64url(msgspec.json.encode(claims))}".encode("ascii")
+    return f"{_header(signer.alg, signer.kid)}.{b64url(_encode_claims(claims))}".encode("ascii")
+
+
+@lru_cache(maxsize=256)
+def _header(alg: str, kid: str) -> str:
+    return b64url(f'{{"alg":"{alg}","typ":"JWT","kid":"{kid}"}}'.encode())
 
 
 def sign(claims: Claims, signer: Signer) -> str:

@@ -40,20 +40,22 @@ def _seven(number: int) -> str:
 
 
 class _Chance:
-    """Random bits from the operating system, fetched for hundreds of ids at once: an id is a name and no secret."""
+    """Random bits from the operating system, fetched and written out for hundreds of ids at once: an id is a name and
+    no secret."""
 
     def __init__(self) -> None:
-        self._left: list[int] = []
+        self._left: list[str] = []
 
-    def forty_bits(self) -> int:
+    def forty_bits(self) -> str:
+        """As 7 digits."""
         try:
             return self._left.pop()  # one step of the interpreter: no two threads get the same
         except IndexError:
             data = os.urandom(5 * 512)
-            fresh = [int.from_bytes(data[at : at + 5], "big") for at in range(0, len(data), 5)]
-            number = fresh.pop()
+            fresh = [_seven(int.from_bytes(data[at : at + 5], "big")) for at in range(0, len(data), 5)]
+            digits = fresh.pop()
             self._left = fresh
-            return number
+            return digits
 
 
 _chance = _Chance()
@@ -62,7 +64,7 @@ os.register_at_fork(after_in_child=_chance.__init__)  # type: ignore[misc]  # a 
 
 def new_id(prefix: Prefix, now_ms: int) -> str:
     """A new id, 128 bits: `now_ms` in 8 characters, chance in 14."""
-    return f"{prefix}_{_time_part(now_ms)}{_seven(_chance.forty_bits())}{_seven(_chance.forty_bits())}"
+    return f"{prefix}_{_time_part(now_ms)}{_chance.forty_bits()}{_chance.forty_bits()}"
 
 
 _TIME_BYTES, _CHANCE_BYTES = 6, 5

@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 Alg = Literal["EdDSA", "HS256"]
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 TAG_BYTES = 8
 """How much of an HMAC-SHA256 travels in a COSE_Mac0."""
 
@@ -94,7 +95,7 @@ class HmacKey:
 
 def b64url(data: bytes) -> str:
     """Base64url without padding (RFC 4648, section 5)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode("ascii")
 
 
 def un_b64url(text: str) -> bytes:

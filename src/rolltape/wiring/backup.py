@@ -75,7 +75,7 @@ def skip_numbers(db: SqliteDb) -> None:
 def _recordings(data: Path) -> list[tuple[Path, str]]:
     root = data / RECORDINGS_NAME
     found = [(path, path.relative_to(root)) for path in sorted(root.rglob("*")) if path.is_file()]
-    return [(path, f"{RECORDINGS_NAME}/{name}") for path, name in found if name.parts[0] != "incoming"]
+    return [(path, f"{RECORDINGS_NAME}/{name}") for path, name in found if name.parts[0] not in ("incoming", "lock")]
 
 
 def _size(path: Path) -> int:

@@ -133,7 +133,7 @@ async def open_services(settings: Settings, clock: Clock) -> Services:
         doors.shut_out(device_id)
 
     store = await open_store(settings, binding_ended, wakeups.changed)
-    wakeups.bus = open_bus(settings, vault.iss, wakeups.heard)
+    wakeups.bus = open_bus(settings, vault, wakeups.heard)
     return Services(settings, clock, store, blobs, vault, wakeups, credentials, doors)
 
 

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from rolltape.config import Settings
+from rolltape.service.vault import Vault
 from rolltape.service.wakeups import Bus
 from rolltape.store.base import Store
 from rolltape.store.connections import Hear, nobody
@@ -22,7 +25,7 @@ RECORDINGS_NAME = "recordings"
 def prepare_folder(data: Path) -> None:
     """Makes the data folder, for its owner's eyes only."""
     if not data.exists():
-        data.mkdir(parents=True, mode=0o700)
+        data.mkdir(parents=True, mode=0o700, exist_ok=True)  # another node may be faster
 
 
 def open_database(data: Path) -> SqliteDb:
@@ -65,9 +68,33 @@ async def open_db(settings: Settings) -> AsyncIterator[Db]:
         db.conn.close()
 
 
-def open_bus(settings: Settings, deployment: str, hear: Callable[[tuple[str, ...]], None]) -> Bus | None:
-    """How the nodes of a deployment wake each other; None where there is but one."""
-    return None if settings.database is None else PgBus(settings.database, f"rolltape_{deployment}", hear)
+def open_bus(settings: Settings, vault: Vault, hear: Callable[[tuple[str, ...]], None]) -> Bus | None:
+    """How the nodes of a deployment wake each other; None where there is but one. Raises ValueError, OSError."""
+    if settings.database is None:
+        return None
+    key = vault.derive(b"wake-ups")
+    if settings.nats is None:
+        return PgBus(settings.database, f"rolltape_{vault.iss}", key, hear)
+    bus: Bus = nats_bus(settings).NatsBus(nats_servers(settings), f"rolltape.{vault.iss}.wakeups", key, hear)
+    return bus
+
+
+def nats_bus(settings: Settings) -> ModuleType:
+    """The module, whose package is an extra. Raises ValueError without it."""
+    try:
+        from rolltape.store import nats_bus as found
+    except ModuleNotFoundError as error:
+        if error.name != "nats":
+            raise
+        raise ValueError("ROLLTAPE_NATS needs the package nats-py: pip install 'rolltape[nats]'") from None
+    return found
+
+
+def nats_servers(settings: Settings) -> Any:
+    """Where NATS is, as set. Raises OSError where the CA can't be read."""
+    servers = nats_bus(settings).NatsServers(tuple((settings.nats or "").split(",")), settings.nats_ca)
+    servers.tls()
+    return servers
 
 
 async def open_store(settings: Settings, on_binding_ended: Hear = nobody, on_moved: Hear = nobody) -> Store:

@@ -16,6 +16,7 @@ from rolltape.store.sqlite.database import FILE_NAME, PACKAGE, SqliteDb, connect
 from rolltape.store.transfer import marks
 from rolltape.wiring.doctor_broker import broker_findings
 from rolltape.wiring.doctor_database import in_any, postgres_findings, schema, uploaded_in
+from rolltape.wiring.doctor_nats import nats_findings
 from rolltape.wiring.doctor_recordings import recordings_findings
 from rolltape.wiring.findings import Finding
 from rolltape.wiring.moved import said_of
@@ -36,7 +37,7 @@ def admin_doctor(data: Path, env: Mapping[str, str]) -> list[Finding]:
     findings += _disk(settings)
     findings += broker_findings(settings)
     if settings.database is not None:
-        return findings + postgres_findings(settings, settings.database)
+        return [*findings, *postgres_findings(settings, settings.database), *nats_findings(settings)]
     if not (data / FILE_NAME).exists():
         findings.append(
             Finding("error", f"There is no database in {data}.", "Name the server's data folder with --data.")

@@ -9,6 +9,8 @@ from rolltape.store.operations.moves import move
 
 _Q = queries("commands")
 BATCH = 500
+NEVER = 2**62
+"""A time (ms) that doesn't come."""
 
 
 async def any_due(db: Db, now: int) -> bool:
@@ -45,8 +47,12 @@ async def settle(db: Db, now: int) -> None:
     Only where nobody else writes meanwhile: elsewhere it would take hold of devices one after the other. There all that
     is due was expired before the transaction began.
     """
-    while db.sole and await any_due(db, now) and await expire_batch(db, now):
+    if not db.sole or now < db.clear_until:
+        return
+    while await any_due(db, now) and await expire_batch(db, now):
         pass
+    due = await next_due(db)
+    db.clear_until = NEVER if due is None else due
 
 
 async def _expire(db: Db, row: CommandRow, now: int) -> None:

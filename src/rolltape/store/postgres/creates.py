@@ -21,7 +21,14 @@ async def create(unit: Unit, jobs: list[Job]) -> dict[int, Any]:
     The commands get their numbers when they are written: see `numbered`.
     """
     before, counts = await _before(unit, jobs)
-    open_ = await _open_of_stops(unit, jobs)
+    return await decide(unit, jobs, before, counts, await _open_of_stops(unit, jobs))
+
+
+async def decide(
+    unit: Unit, jobs: list[Job], before: Before, counts: dict[str, int], open_: dict[str, list[CommandRow]]
+) -> dict[int, Any]:
+    """The same, from what was found: what a job's key had made by its place, how many commands are open on each device,
+    and which on those that are told to stop."""
     answers: dict[int, Any] = {}
     for i, job in enumerate(jobs):
         new, now = job.facts

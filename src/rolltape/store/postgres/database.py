@@ -23,9 +23,10 @@ from rolltape.store.database import (
 PACKAGE = __package__
 MIGRATING: Final = 0x726F6C6C74617065
 """The advisory lock of whoever changes the schema, or makes what a deployment has once: b"rolltape"."""
-IDLE_SECONDS = 15
+IDLE_SECONDS = 7
 """How long a transaction may say nothing before the database ends it: a node that froze must not hold others up."""
 LOCK_SECONDS = 10
+"""How long it may wait for a lock: longer than a node that froze can hold one, so that who waits has its turn."""
 ASK_AGAIN_SECONDS = 0.05
 BUILD_SECONDS = 86_400
 """How long an index may take that is made while others go on."""
@@ -75,13 +76,14 @@ def rows_in(status: str) -> int:
 class PgDb:
     """One connection, as operations see it."""
 
-    __slots__ = ("conn", "ended", "moved")
+    __slots__ = ("clear_until", "conn", "ended", "moved")
     sole = False
 
     def __init__(self, conn: Any) -> None:
         self.conn = conn
         self.ended: list[str] = []
         self.moved: list[str] = []
+        self.clear_until = 0
 
     async def one(self, sql: str, bindings: Bindings = (), /) -> Row | None:
         text, values = _prepared(sql, bindings)
@@ -189,10 +191,20 @@ async def open_pg(url: str) -> AsyncIterator[PgDb]:
         await db.conn.close()
 
 
-BY_INDEX: Final = {"jit": "off", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+BY_INDEX: Final = {
+    "jit": "off",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 """Every query but a few goes by an index to a few rows. A plan that was made while a table was empty would go through
-all of it, and be kept for as long as nobody has counted the rows anew."""
-AS_IT_LIKES: Final = "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on"
+all of it, and be kept for as long as nobody has counted the rows anew. And a plan that is made anew for each set of
+values, as PostgreSQL likes to do for arrays, takes longer than what it is for."""
+AS_IT_LIKES: Final = (
+    "SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; "
+    "SET LOCAL plan_cache_mode = auto"
+)
 """For the transactions that count whole tables."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from rolltape.codes import Problem
+from rolltape.store.postgres.at_once import create_at_once, may_be_at_once
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.creates import create, numbered
 from rolltape.store.postgres.landings import report
@@ -122,6 +123,10 @@ class Rounds:
 
     async def _round(self, jobs: list[Job]) -> dict[int, Any]:
         async with self._at.connection() as db:
+            if all(map(may_be_at_once, jobs)):
+                made = await create_at_once(Unit(db), jobs)
+                if made is not None:
+                    return made
             unit = Unit(db)
             answers = await self._at.commit(db, lambda: _do(unit, jobs))
             self._at.tell(db)

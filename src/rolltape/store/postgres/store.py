@@ -39,7 +39,7 @@ class PgStore(Stored):
     async def create_command(self, new: NewCommand, now: int) -> Created:
         await self._at.settle(now)
         created: Created = await self._rounds.ask("create", new, now)
-        self._pg.created(created.command.expires_at)
+        self._pg.outlook.created(created.command.expires_at)
         return created
 
     async def acknowledge(

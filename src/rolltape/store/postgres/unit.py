@@ -33,7 +33,7 @@ class Held:
     last_seq: int
     last_stop_seq: int
     last_ended_stop_seq: int
-    minted: bool = False
+    minted: int = 0
 
     def facts(self) -> DeviceFacts:
         """What a caller is told of it."""
@@ -42,7 +42,7 @@ class Held:
     def mint(self, *, stop: bool) -> int:
         """The next `seq`."""
         self.last_seq += 1
-        self.minted = True
+        self.minted += 1
         if stop:
             self.last_stop_seq = self.last_seq
         return self.last_seq

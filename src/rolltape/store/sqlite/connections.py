@@ -2,27 +2,33 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from rolltape.store.connections import Hear, Op
 from rolltape.store.database import drive
-from rolltape.store.operations import expiry
+from rolltape.store.operations import commands, expiry, offers, reports
+from rolltape.store.outlook import Outlook
 from rolltape.store.sqlite.database import connect
 from rolltape.store.sqlite.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+BRIEF: frozenset[Callable[..., Any]] = frozenset((commands.create, reports.acknowledge, reports.report, offers.offer))
+"""What is done for each command: a few look-ups and writes by index, which the event loop has the time for."""
+
 
 class SqliteConnections:
     """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
 
     def __init__(self, folder: Path, on_ended: Hear, on_moved: Hear) -> None:
-        self.writer = Writer(folder, on_ended, on_moved)
+        self.writer = Writer(folder, on_ended, on_moved, BRIEF)
         self.reader = connect(folder)
         self._beside = connect(folder)
         self._beside_lock = threading.Lock()
+        self.outlook = Outlook()
 
     async def write(self, op: Op[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """One operation in a transaction of the writer; its answer once that is durable."""
@@ -47,11 +53,15 @@ class SqliteConnections:
         Writes settle in their own transaction too, for what falls due meanwhile; what is settled here stays, also
         where the write is then refused.
         """
-        while drive(expiry.any_due(self.reader, now)):
-            await self.write(expiry.expire_batch, now)
+        while not self.outlook.is_clear(now):
+            due = drive(expiry.next_due(self.reader))
+            if due is None or due > now:
+                self.outlook.looked(now, due)
+            else:
+                await self.write(expiry.expire_batch, now)
 
     async def close(self) -> None:
         """Finishes waiting writes and closes the connections."""
-        await asyncio.to_thread(self.writer.close)
+        await self.writer.close()
         self.reader.conn.close()
         self._beside.conn.close()

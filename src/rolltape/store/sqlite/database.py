@@ -24,13 +24,39 @@ PACKAGE = __package__
 class SqliteDb:
     """One connection. Its calls never wait: see `store.database.drive`."""
 
-    __slots__ = ("conn", "ended", "moved")
+    __slots__ = ("clear_until", "conn", "ended", "moved")
     sole = True
 
     def __init__(self, conn: apsw.Connection) -> None:
         self.conn = conn
         self.ended: list[str] = []
         self.moved: list[str] = []
+        self.clear_until = 0
+
+    def begin(self, *, wait_ms: int = BUSY_TIMEOUT_MS) -> None:
+        """An immediate transaction. Raises apsw.BusyError where another process writes for so long."""
+        if wait_ms == BUSY_TIMEOUT_MS:
+            self.conn.execute("BEGIN IMMEDIATE")
+        else:
+            self.conn.set_busy_timeout(wait_ms)
+            try:
+                self.conn.execute("BEGIN IMMEDIATE")
+            finally:
+                self.conn.set_busy_timeout(BUSY_TIMEOUT_MS)
+        self.clear_until = 0
+
+    def commit(self) -> None:
+        """Durable when it comes back. On any exception the transaction is rolled back."""
+        try:
+            self.conn.execute("COMMIT")
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        """Ends the transaction, if there is one: a full disk may have ended it already."""
+        if self.conn.in_transaction:
+            self.conn.execute("ROLLBACK")
 
     def first(self, sql: str, bindings: Bindings = ()) -> Row | None:
         """The first row, or None, at once: for whoever works on a file that nobody else uses."""
@@ -88,7 +114,17 @@ def connect(folder: Path, *, readonly: bool = False) -> SqliteDb:
         _make_for_the_owner(folder / FILE_NAME)
     conn = apsw.Connection(str(folder / FILE_NAME), flags=flags, statementcachesize=400)
     conn.set_busy_timeout(BUSY_TIMEOUT_MS)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY", "cache_size=-65536"):
+    # Else a statement whose plan might depend on a value is parsed and planned anew each time, which takes longer than
+    # all of its work; and every query here goes by its index, whatever the values.
+    conn.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-65536",
+        "wal_autocheckpoint=16000",
+    ):
         if not (readonly and pragma.startswith("journal_mode")):
             conn.execute(f"PRAGMA {pragma}").fetchall()
     conn.execute(f"PRAGMA mmap_size={2**28}").fetchall()
@@ -107,14 +143,13 @@ def _make_for_the_owner(file: Path) -> None:
 @contextmanager
 def transaction(db: SqliteDb) -> Iterator[SqliteDb]:
     """One immediate transaction: committed at the end, rolled back on any exception."""
-    db.conn.execute("BEGIN IMMEDIATE")
+    db.begin()
     try:
         yield db
-        db.conn.execute("COMMIT")
     except BaseException:
-        if db.conn.in_transaction:  # a full disk may have ended it already
-            db.conn.execute("ROLLBACK")
+        db.roll_back()
         raise
+    db.commit()
 
 
 def schema_version(db: SqliteDb) -> int:

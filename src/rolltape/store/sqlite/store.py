@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rolltape.store.connections import Hear, nobody
+from rolltape.store.inputs import Created, NewCommand
 from rolltape.store.sqlite.connections import SqliteConnections
 from rolltape.store.stored import Stored
 
@@ -15,4 +16,10 @@ class SqliteStore(Stored):
     """
 
     def __init__(self, folder: Path, on_binding_ended: Hear = nobody, on_moved: Hear = nobody) -> None:
-        super().__init__(SqliteConnections(folder, on_binding_ended, on_moved))
+        self._sqlite = SqliteConnections(folder, on_binding_ended, on_moved)
+        super().__init__(self._sqlite)
+
+    async def create_command(self, new: NewCommand, now: int) -> Created:
+        created = await super().create_command(new, now)
+        self._sqlite.outlook.created(created.command.expires_at)
+        return created

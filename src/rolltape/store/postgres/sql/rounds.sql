@@ -149,3 +149,62 @@ SELECT a.id, a.tenant_n, a.device_id, a.command_id, a.type, a.previous_status, a
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[])
      WITH ORDINALITY AS a (id, tenant_n, device_id, command_id, type, previous_status, created_at, data, i)
 ORDER BY a.i
+
+-- name: before_creation_at_once
+-- What `hold` and `before_creation` find, without taking hold. Where the tables are still empty any index seems as good as
+-- another, so each look is written such that one alone fits best: the plan is kept.
+SELECT a.i, b.device_id, b.tenant_n, b.generation, b.end_user_id IS NOT NULL, d.deleted_at IS NOT NULL, d.grant_alg,
+       b.held_kids, s.next_contact_at, b.last_seq, b.last_stop_seq, b.last_ended_stop_seq,
+       (
+           SELECT count(*) FROM (
+               SELECT 1 FROM commands AS o
+               WHERE o.device_id = a.device_id AND o.status = 'pending' AND o.type <> 'factory_reset'
+               UNION ALL
+               SELECT 1 FROM commands AS o
+               WHERE o.device_id = a.device_id AND o.status = 'delivered' AND o.type <> 'factory_reset'
+               LIMIT $4::bigint
+           ) AS open
+       ),
+       c.*
+FROM unnest($1::int[], $2::text[], $3::text[]) AS a (i, device_id, key)
+JOIN device_bindings AS b ON b.device_id = a.device_id
+JOIN devices AS d ON d.id = a.device_id
+JOIN device_states AS s ON s.device_id = a.device_id
+LEFT JOIN LATERAL (
+    SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message,
+           created_at, expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes,
+           last_offered_at, evidence, relay_grants_until, request_hash
+    FROM commands AS k
+    WHERE k.device_id = a.device_id AND k.generation = b.generation AND k.idempotency_key = a.key
+    LIMIT 1
+) AS c ON true
+
+-- name: create_at_once
+-- All or nothing: where a device isn't as it was found, it divides by zero, and all of it is rolled back.
+WITH minted AS (
+    UPDATE device_bindings AS b
+    SET last_seq = a.last_seq
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS a (device_id, last_seq, was, generation)
+    WHERE b.device_id = a.device_id AND b.last_seq = a.was AND b.generation = a.generation
+      AND b.end_user_id IS NOT NULL
+    RETURNING 1
+), created AS (
+    INSERT INTO commands (id, tenant_n, device_id, generation, seq, type, status, params, created_at, expires_at,
+                          idempotency_key, request_hash)
+    SELECT a.id, a.tenant_n, a.device_id, a.generation, a.seq, a.type, 'pending', a.params, a.created_at, a.expires_at,
+           a.key, a.hash
+    FROM unnest($5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::text[], $11::text[],
+                $12::bigint[], $13::bigint[], $14::text[], $15::bytea[])
+         WITH ORDINALITY
+         AS a (id, tenant_n, device_id, generation, seq, type, params, created_at, expires_at, key, hash, i)
+    ORDER BY a.i
+    RETURNING id, n
+), told AS (
+    INSERT INTO events (id, tenant_n, device_id, command_id, type, previous_status, created_at, data)
+    SELECT a.id, a.tenant_n, a.device_id, a.command_id, a.type, a.previous_status, a.created_at, a.data
+    FROM unnest($16::text[], $17::bigint[], $18::text[], $19::text[], $20::text[], $21::text[], $22::bigint[],
+                $23::text[])
+         WITH ORDINALITY AS a (id, tenant_n, device_id, command_id, type, previous_status, created_at, data, i)
+    ORDER BY a.i
+)
+SELECT id, n / ((SELECT count(*) FROM minted) = cardinality($1))::int FROM created

@@ -1,0 +1,1 @@
+"""What a call costs as devices, history and queues grow."""

@@ -1,0 +1,1 @@
+"""The least that could be done: what no server on this machine gets past."""

@@ -1,0 +1,1 @@
+"""What is sent, and the processes that send it."""

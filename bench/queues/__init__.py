@@ -1,0 +1,1 @@
+"""Queues and brokers as peers: one call of their own client library puts one job away durably."""

@@ -1,0 +1,1 @@
+"""The table, the JSON, the plots, and the figures in docs/benchmarks.md."""

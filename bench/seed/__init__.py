@@ -1,0 +1,1 @@
+"""Many devices and much history, quickly: copies of rows that the server wrote itself."""
