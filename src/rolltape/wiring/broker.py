@@ -8,6 +8,7 @@ from rolltape.config import Settings
 from rolltape.delivery.mqtt.broker import Broker
 from rolltape.delivery.mqtt.route import MqttRoute
 from rolltape.mqtt.address import INSTALL, Address, parse, tls_of
+from rolltape.running import end_all, keep_up
 from rolltape.service.context import Services
 
 
@@ -25,23 +26,22 @@ class BrokerSide:
 
     def start(self) -> None:
         """Begins. Comes back at once: a server doesn't wait for a broker."""
-        duties = [self.route.run()]
+        duties = {"the MQTT route": self.route.run}
         if self._app.config.mqtt_dynsec:
             from rolltape.delivery.mqtt.dynsec import Dynsec
 
             tls = tls_of(self.address, self._app.config.mqtt_ca_file)
             keeper = Dynsec(self.address, tls, self._app.store, secrets.SystemRandom())
             self._app.doors.keepers.append(keeper)
-            duties.append(keeper.run())
-        self._tasks = [asyncio.create_task(duty) for duty in duties]
+            duties["the telling of tokens"] = keeper.run
+        clock, log = self._app.clock, self.route.log.error
+        self._tasks = [asyncio.create_task(keep_up(name, duty, clock, log)) for name, duty in duties.items()]
 
     async def stop(self, seconds: float) -> None:
         """Finishes what came, and ends."""
         if self._tasks:
             await self.route.drain(seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_all(self._tasks)
 
 
 def make_broker(settings: Settings, address: Address, route: MqttRoute) -> Broker:
