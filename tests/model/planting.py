@@ -115,7 +115,20 @@ def judge(**instead: str) -> Callable[[Any], Any]:
 
 
 def nothing_is_due(patch: Patch) -> None:
-    patch.setattr(expiry, "any_due", nothing)
+    for look in ("any_due", "next_due"):
+        patch.setattr(expiry, look, nothing)
+
+
+def a_millisecond_early(patch: Patch) -> None:
+    """Whoever looks what is due, or when the next thing will be, is a millisecond ahead."""
+    right = expiry.next_due
+
+    async def early(db: Any) -> int | None:
+        at = await right(db)
+        return None if at is None else at - 1
+
+    due("<= ?", "<= ? + 1")(patch)
+    patch.setattr(expiry, "next_due", early)
 
 
 def unseen(module: Any) -> Callable[[Patch], None]:

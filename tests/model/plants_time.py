@@ -10,7 +10,7 @@ from tests.model.planting import Plant
 
 PLANTS = (
     Plant(4, "what is due at this very moment is not due yet", planting.due("<= ?", "< ?"), stories.listed_when_due),
-    Plant(4, "expiry is a millisecond early", planting.due("<= ?", "<= ? + 1"), stories.a_millisecond_short),
+    Plant(4, "expiry is a millisecond early", planting.a_millisecond_early, stories.a_millisecond_short),
     Plant(
         4,
         "a delivered command expires without a reason",

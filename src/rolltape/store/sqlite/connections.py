@@ -57,8 +57,8 @@ class SqliteConnections:
             due = drive(expiry.next_due(self.reader))
             if due is None or due > now:
                 self.outlook.looked(now, due)
-            else:
-                await self.write(expiry.expire_batch, now)
+            elif not await self.write(expiry.expire_batch, now):
+                return  # it can't be, and isn't asked for ever: whoever comes next looks again
 
     async def close(self) -> None:
         """Finishes waiting writes and closes the connections."""
