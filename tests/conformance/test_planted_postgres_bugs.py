@@ -177,7 +177,7 @@ def test_a_planted_bug_is_noticed(
     tmp_path: Path, monkeypatch: Patch, plant: Callable[[Patch], None], broken: Promise
 ) -> None:
     plant(monkeypatch)
-    for n in range(10):  # what two nodes do at once shows sooner or later
+    for n in range(50):  # what two nodes do at once shows sooner or later
         with suppress(*NOTICED):
             broken(tmp_path / str(n))
             continue
