@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
 PYTEST_ARGS ?=
+# Two more than cores: many tests wait for a process or a timer.
+TEST_WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 .PHONY: help demo test check chaos bench format docs lock clean
 .DEFAULT_GOAL := help
@@ -47,7 +49,7 @@ check: $(DEV_STAMP)
 	$(BIN)/python -m pytest -q tests/docs
 
 test: check
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 chaos: $(DEV_STAMP)
 	$(BIN)/python -m tests.chaos

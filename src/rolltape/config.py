@@ -248,7 +248,7 @@ class Settings:
     def as_env(self) -> dict[str, str]:
         """The environment that `from_env` makes the same settings of."""
         return {
-            each.metadata["variable"]: str(value)
+            each.metadata["variable"]: ("yes" if value else "no") if isinstance(value, bool) else str(value)
             for each in fields(self)
             if (value := getattr(self, each.name)) is not None
         }

@@ -40,6 +40,8 @@ class TestMqtt(DeliverySuite):
 @needs_mosquitto
 @pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)  # NATS holds off whoever comes again at once
 class TestFlakyMqtt(DeliverySuite):
+    keeps_order = False
+
     @pytest.fixture
     def rig(self, world: ContractWorld, broker: Broker) -> Iterator[MqttRig]:
         rig = FlakyMqttRig(world, broker)

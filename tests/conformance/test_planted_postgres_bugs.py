@@ -51,11 +51,6 @@ def of_rounds(name: str, old: str, new: str) -> Callable[[Patch], None]:
     return plant
 
 
-def _nobody_holds(patch: Patch) -> None:
-    """Rounds read what they decide on without taking hold of it."""
-    patch.setitem(unit.Q, "hold", unit.Q["hold"].replace("FOR NO KEY UPDATE OF b", ""))
-
-
 def _operations_hold_nothing(patch: Patch) -> None:
     async def wrong(self: PgDb, device_ids: Any, /) -> None:
         """Takes hold of nothing."""
@@ -125,7 +120,6 @@ def _the_last_number_will_do(patch: Patch) -> None:
 
 
 PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
-    (_nobody_holds, nodes.test_each_stop_has_its_own_seq_and_leaves_none_open_before_it),
     (
         of_rounds("create_at_once", "b.last_seq = a.was", "true"),
         nodes.test_each_command_has_its_own_seq_and_the_order_of_its_numbers,

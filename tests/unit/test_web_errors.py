@@ -9,6 +9,7 @@ import pytest
 
 from rolltape.clock import SystemClock
 from rolltape.codes import Code, Problem
+from rolltape.config import Settings
 from rolltape.service.wakeups import Wakeups
 from rolltape.web.app import WebApp
 from rolltape.web.call import Call
@@ -24,6 +25,7 @@ class Parts:
     """As much of the services as a public operation sees."""
 
     clock = SystemClock()
+    config = Settings()
     wakeups = Wakeups()
 
 

@@ -146,6 +146,9 @@ def _ids(offers: list[Offer]) -> list[str]:
 class DeliverySuite:
     """The promises, one a test. A subclass has the fixture `rig`."""
 
+    keeps_order = True
+    """Whether offers come in order though the line breaks: a broker sends again what it had sent before newer ones."""
+
     def test_an_offer_is_the_command_with_its_grant(self, rig: DeliveryRig) -> None:
         command = rig.create(START)
         (offer,) = rig.ask()
@@ -275,7 +278,8 @@ class DeliverySuite:
             made = [rig.create(UPLOAD, ttl_seconds=604_800) for _ in range(COMMANDS)]
             while len(device.acted) < len(made) or device.unheard:
                 device.wake()
-            assert device.acted == made
+            assert sorted(device.acted) == sorted(made)
+            assert device.acted == made or not self.keeps_order
             assert all(rig.story(id_)[-2:] == ["delivered", "executed"] for id_ in made)
             assert all(rig.story(id_).count("executed") == 1 for id_ in made)
 
