@@ -63,7 +63,7 @@ class NodeBus:
         self._something = asyncio.Event()
         self._unheard_since: float | None = None
         self._looked_at = 0.0
-        self._closing = False
+        self._closing = asyncio.Event()
         self.listening = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -86,7 +86,7 @@ class NodeBus:
         """Says what is still to be said, and ends."""
         if self.listening.is_set() and self._out:
             await asyncio.sleep(2 * LINGER_SECONDS)
-        self._closing = True  # a cancellation can be lost where what was waited for came at the same moment (wait_for)
+        self._closing.set()  # a cancellation can be lost where what was waited for came at the same moment (wait_for)
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
@@ -106,11 +106,11 @@ class NodeBus:
             self._hear(known)
 
     async def _run(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 async with self.connect() as line:
                     await self._speak(line)
-                if self._closing:
+                if self._closing.is_set():
                     return
                 log.warning("the line for wake-ups between nodes is gone")
             except Exception as error:  # whatever it is: the next line may be good
@@ -133,7 +133,7 @@ class NodeBus:
         self._something.set()  # there may be something left from before
         self._looked_at = loop.time()
         self._hear((EVERYTHING,))
-        while not (line.is_closed() or self._closing):
+        while not (line.is_closed() or self._closing.is_set()):
             with suppress(TimeoutError):
                 async with asyncio.timeout(CHECK_SECONDS):
                     await self._something.wait()
