@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.parts import sizes
 
+from bench import plan
 from rolltape.config import Settings
 from rolltape.domain import lifecycle
 from rolltape.testing import answer_vectors, cose_layout, receipt_vectors
@@ -100,12 +101,18 @@ def phone_page(text: str) -> str:
     return with_part(text, "round", phone_round())
 
 
+def scaling_page(text: str) -> str:
+    """docs/scaling.md with the plan's arithmetic."""
+    return with_part(text, "plan", plan.table([plan.plan(devices) for devices in plan.FLEETS]))
+
+
 PAGES = {
     "docs/settings.md": lambda text: settings_page(),
     "docs/lifecycle.md": lifecycle_page,
     "docs/grants.md": grants_page,
     "docs/answers.md": answers_page,
     "docs/phone.md": phone_page,
+    "docs/scaling.md": scaling_page,
 }
 
 
