@@ -205,7 +205,7 @@ def test_a_store_that_is_down_loses_nothing(tmp_path: Path) -> None:
             waits, to = announced(world)
             world.put(to, b"sound")
             goes = world.uploaded(b"goes")
-            with httpx2.Client(base_url=world.base_url, headers=world.api_key()) as client:
+            with httpx2.Client(base_url=world.base_url, headers=world.api_key(), timeout=30) as client:
                 server.kill()
                 _while_it_is_down(client, waits, goes)
                 server.start()
