@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from rolltape.domain import lifecycle
 from rolltape.store.database import queries
@@ -178,7 +179,7 @@ def whatever_was_asked(replayed: Any) -> Any:
     async def wrong(db: Any, new: Any, generation: int, now: int) -> Any:
         query = "SELECT request_hash FROM commands WHERE idempotency_key = ?"
         before = await db.one(query, (new.idempotency_key,))
-        return before and await replayed(db, replace(new, request_hash=before[0]), generation, now)
+        return before and await replayed(db, structs.replace(new, request_hash=before[0]), generation, now)
 
     return wrong
 

@@ -1,6 +1,6 @@
 """Bugs in the rules of time, order, events and ends (4 to 7)."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from rolltape.delivery import relay
 from rolltape.domain import lifecycle, views

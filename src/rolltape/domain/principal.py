@@ -1,14 +1,13 @@
 """Who is calling: an API key, a device with its token, or a relay; and for which device a relay speaks."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rolltape.codes import Mode
 from rolltape.wire.command import Evidence
 from rolltape.wire.keys import Alg
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
+class Tenant(Struct, frozen=True, gc=False):
     """One project in one mode. Test and live data never meet: every row belongs to one tenant."""
 
     n: int
@@ -16,8 +15,7 @@ class Tenant:
     mode: Mode
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPrincipal:
+class KeyPrincipal(Struct, frozen=True, gc=False):
     """A customer's backend."""
 
     tenant: Tenant
@@ -25,8 +23,7 @@ class KeyPrincipal:
     scopes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePrincipal:
+class DevicePrincipal(Struct, frozen=True, gc=False):
     """A device, by a token of one binding.
 
     `ended` is set when that binding is over (unbind, delete, reset): the token then only finishes its story.
@@ -42,8 +39,7 @@ class DevicePrincipal:
     held_kids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RelayPrincipal:
+class RelayPrincipal(Struct, frozen=True, gc=False):
     """A phone app or a gateway, by a token for one end user's devices, or for some of them (`device_ids`)."""
 
     tenant: Tenant
@@ -53,8 +49,7 @@ class RelayPrincipal:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class RelayedDevice:
+class RelayedDevice(Struct, frozen=True, gc=False):
     """A device for which a relay speaks, in one call, on the evidence that it brought.
 
     `generation` is the binding that it is about: `ended` when that is over. `generations` are all that this relay may

@@ -1,15 +1,15 @@
 """The facts that a store keeps of each thing, as plain records. Times are ms since the epoch; JSON is text."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rolltape.codes import Mode
 from rolltape.wire.command import CommandType, Evidence, Route, Status
 from rolltape.wire.keys import Alg
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRow:
+class CommandRow(Struct, frozen=True, gc=False):
     """A command. `offered_routes` has a bit for each route that has offered it (`ROUTE_BITS`).
 
     `relay_grants_until` is the greatest `exp` (ms) of the grants that relays were handed.
@@ -43,8 +43,7 @@ class CommandRow:
 ROUTE_BITS: dict[Route, int] = {"heartbeat": 1, "channel": 2, "poll": 4, "relay": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(Struct, frozen=True, gc=False):
     """A device with its binding and what it last said of itself."""
 
     n: int
@@ -89,8 +88,7 @@ class DeviceRow:
     rec_evidence: Evidence | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRow:
+class KeyRow(Struct, frozen=True, gc=False):
     """An API key without its secret."""
 
     n: int
@@ -105,8 +103,7 @@ class KeyRow:
     revoked_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(Struct, frozen=True, gc=False):
     """A device token, with the facts of its device that each call needs."""
 
     n: int
@@ -123,8 +120,7 @@ class TokenRow:
     held_kids: str
 
 
-@dataclass(frozen=True, slots=True)
-class BoundRow:
+class BoundRow(Struct, frozen=True, gc=False):
     """A device that is bound, with what its words and its offers need. `mqtt_until`: reached by a broker until then."""
 
     tenant_n: int
@@ -138,8 +134,7 @@ class BoundRow:
     mqtt_until: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RelayTokenRow:
+class RelayTokenRow(Struct, frozen=True, gc=False):
     """A relay token. `device_ids` (JSON) are the only devices that it is for; None: all of the end user's."""
 
     n: int
@@ -151,8 +146,7 @@ class RelayTokenRow:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class RelayDeviceRow:
+class RelayDeviceRow(Struct, frozen=True, gc=False):
     """A device that is bound to a relay's end user, and whether commands wait for it. `held_kids` is JSON."""
 
     id: str
@@ -164,8 +158,7 @@ class RelayDeviceRow:
     commands_wait: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReachedDevice:
+class ReachedDevice(Struct, frozen=True, gc=False):
     """A device as far as a relay reaches it.
 
     `generations`: the bindings to the relay's end user, newest first, that last or ended a short while ago. `bound`:
@@ -182,8 +175,7 @@ class ReachedDevice:
     generations: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EndUserRow:
+class EndUserRow(Struct, frozen=True, gc=False):
     """An end user."""
 
     n: int
@@ -196,8 +188,7 @@ class EndUserRow:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(Struct, frozen=True, gc=False):
     """An event. `data` is the object as JSON."""
 
     n: int
@@ -208,8 +199,7 @@ class EventRow:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKeyRow:
+class SigningKeyRow(Struct, frozen=True, gc=False):
     """A key that signs grants; the private half is sealed under the master key."""
 
     kid: str

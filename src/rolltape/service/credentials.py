@@ -6,7 +6,8 @@ longer: the store then says when one ends.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, RelayPrincipal
 
@@ -14,8 +15,7 @@ BELIEVED_SECONDS = 1.0
 MOST = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
+class KnownKey(Struct, frozen=True, gc=False):
     """An API key that was found good."""
 
     n: int
@@ -23,16 +23,14 @@ class KnownKey:
     looked_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class KnownToken:
+class KnownToken(Struct, frozen=True, gc=False):
     """A device token that was found good, whose first use has been noted."""
 
     who: DevicePrincipal
     looked_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRelay:
+class KnownRelay(Struct, frozen=True, gc=False):
     """A relay token that was found good."""
 
     who: RelayPrincipal
@@ -55,7 +53,7 @@ class Credentials:
         """`token_seconds`: how long the token of a binding that lasts is believed."""
         self._token_seconds = token_seconds
         self._known: OrderedDict[bytes, Known] = OrderedDict()
-        self._by_owner: dict[str, set[bytes]] = {}
+        self._by_owner: dict[str, tuple[bytes, ...]] = {}
         self.used_keys: dict[int, int] = {}
         self.used_relays: dict[int, int] = {}
 
@@ -70,20 +68,21 @@ class Credentials:
 
     def keep(self, hash_: bytes, known: Known) -> None:
         """Remembers it."""
+        if hash_ in self._known:
+            self._drop(hash_)
         self._known[hash_] = known
-        self._known.move_to_end(hash_)
-        self._by_owner.setdefault(_owner(known), set()).add(hash_)
+        owner = _owner(known)
+        self._by_owner[owner] = (*self._by_owner.get(owner, ()), hash_)
         if len(self._known) > MOST:
             self._drop(next(iter(self._known)))
 
     def forget(self, owner: str) -> None:
         """What is known of the credentials of that key, device or end user (by id) is no longer so."""
-        for hash_ in tuple(self._by_owner.get(owner, ())):
+        for hash_ in self._by_owner.get(owner, ()):
             self._drop(hash_)
 
     def _drop(self, hash_: bytes) -> None:
         owner = _owner(self._known.pop(hash_))
-        mine = self._by_owner[owner]
-        mine.discard(hash_)
-        if not mine:
-            del self._by_owner[owner]
+        mine = self._by_owner.pop(owner)
+        if len(mine) > 1:
+            self._by_owner[owner] = tuple(each for each in mine if each != hash_)

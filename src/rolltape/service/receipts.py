@@ -1,8 +1,9 @@
 """Receipts: a device's signed word, as a relay brings it. A wrong one is told what is wrong, and counts for nothing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec.structs import replace
 
 from rolltape.codes import Problem
 from rolltape.domain.principal import RelayedDevice

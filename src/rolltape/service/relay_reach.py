@@ -1,8 +1,7 @@
 """Which devices a relay reaches, and under which bindings. It is looked at in each call, and remembered nowhere."""
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import RelayedDevice, RelayPrincipal

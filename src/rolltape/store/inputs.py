@@ -1,8 +1,9 @@
 """What the service hands to a store, and what it gets back, as plain records. Times are ms; JSON is text."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from rolltape.domain.lifecycle import Word
 from rolltape.domain.rows import CommandRow, DeviceRow
@@ -14,8 +15,7 @@ TOKEN_STORY_MS = 8 * 86_400_000
 """How long a token of an ended binding may still finish its story."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewCommand:
+class NewCommand(Struct, frozen=True, gc=False):
     """A command to be created. `params` is JSON, `request_hash` tells two requests with one key apart."""
 
     id: str
@@ -28,8 +28,7 @@ class NewCommand:
     request_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(Struct, frozen=True, gc=False):
     """What minting a grant, and telling of a command, takes to know of its device. `held_kids` is JSON."""
 
     generation: int
@@ -39,8 +38,7 @@ class DeviceFacts:
     next_contact_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True, gc=False):
     """The command; `replayed` when it was there before. `closed` are the commands that the creation closed."""
 
     command: CommandRow
@@ -49,8 +47,7 @@ class Created:
     closed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingReport:
+class IncomingReport(Struct, frozen=True, gc=False):
     """A report as the store takes it. `executed_at` is on the device's clock, None when it gave none.
 
     `route`: by which it came, None where that says nothing of how the command reached the device.
@@ -64,8 +61,7 @@ class IncomingReport:
     route: Route | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True, gc=False):
     """What became of a report. `outcome` says whether it was accepted; a conflict leaves the first word.
 
     `unbound`: it ended the binding, and with it the commands in `closed`.
@@ -77,16 +73,14 @@ class Reported:
     closed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True, gc=False):
     """A device after an unbind, reset or delete, with the commands that this closed."""
 
     device: DeviceRow
     closed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(Struct, frozen=True, gc=False):
     """An API key to be written: by its hash alone. `scopes` is JSON."""
 
     id: str
@@ -96,8 +90,7 @@ class NewKey:
     scopes: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewEndUser:
+class NewEndUser(Struct, frozen=True, gc=False):
     """An end user to be written. `metadata` is JSON."""
 
     id: str
@@ -108,8 +101,7 @@ class NewEndUser:
     metadata: str
 
 
-@dataclass(slots=True)
-class StateDelta:
+class StateDelta(Struct, gc=False):
     """What a device said of itself since the last batch was written. None: it said nothing of that.
 
     `online_until` is 0 where a backend spoke for it: that says nothing of its being there. `mqtt_until`: until when it
@@ -141,16 +133,14 @@ class StateDelta:
     seen_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True, gc=False):
     """Where a list goes on: rows below `n`, at most `limit`."""
 
     below: int
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewDevice:
+class NewDevice(Struct, frozen=True, gc=False):
     """A device to be registered. JSON fields are text."""
 
     id: str
@@ -166,8 +156,7 @@ class NewDevice:
     heartbeat_sec: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFilter:
+class DeviceFilter(Struct, frozen=True, gc=False):
     """What a list of devices is narrowed to; None: not by this."""
 
     status: str | None = None
@@ -176,8 +165,7 @@ class DeviceFilter:
     serial_number: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceChange:
+class DeviceChange(Struct, frozen=True, gc=False):
     """The new values of a change; what stays is given as it was."""
 
     name: str | None

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import fields
 from typing import Any
 
 from rolltape.store.connections import Connections
@@ -11,7 +10,7 @@ from rolltape.store.operations import states
 
 _RECORDING = ("rec_said", "rec_id", "rec_started_at", "rec_initiated_by", "rec_as_of", "rec_evidence")
 _APART = ("tenant_n", "online_until")
-_PLAIN = tuple(field.name for field in fields(StateDelta) if field.name not in (*_RECORDING, *_APART))
+_PLAIN = tuple(name for name in StateDelta.__struct_fields__ if name not in (*_RECORDING, *_APART))
 
 Write = Callable[[Any, dict[str, StateDelta]], Coroutine[Any, Any, None]]
 

@@ -1,7 +1,8 @@
 """The guarded write of every move, with its event; what all operations on commands are made of."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rolltape.codes import Code, Problem
 from rolltape.domain import lifecycle, views

@@ -1,8 +1,7 @@
 """Offers: what waits for a device, from an index, marked as offered before the device hears of it."""
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from rolltape.domain.rows import ROUTE_BITS, CommandRow
 from rolltape.store.database import Db, queries

@@ -1,7 +1,8 @@
 """What a device says of a command: that it has it, and how it ended."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rolltape.codes import Code, Failure, Problem
 from rolltape.domain import lifecycle, views

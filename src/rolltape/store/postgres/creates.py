@@ -1,7 +1,8 @@
 """Creation for many callers at once; what is decided is that of `operations.commands`."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rolltape.codes import Problem
 from rolltape.domain import lifecycle

@@ -1,7 +1,9 @@
 """Reports of many callers at once; what is decided is that of `operations.reports`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from rolltape.codes import Problem
 from rolltape.domain import lifecycle

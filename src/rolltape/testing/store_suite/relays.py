@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from rolltape.codes import Code
 from rolltape.domain.rows import CommandRow, ReachedDevice
 from rolltape.store.inputs import TOKEN_STORY_MS
@@ -312,7 +314,7 @@ class RelayWordPromises(Promises):
     async def test_nothing_is_claimed_of_another_binding_or_device(self, at: House) -> None:
         row = await at.create(await at.device())
         await refused(Code.NOT_FOUND, self._claim(at, row, b"a", 2))
-        await refused(Code.NOT_FOUND, self._claim(at, replace(row, device_id=await at.device()), b"a"))
+        await refused(Code.NOT_FOUND, self._claim(at, structs.replace(row, device_id=await at.device()), b"a"))
         assert await at.history(row) == [("created", None)]
 
     @on_a_store

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+from msgspec import structs
+
 from rolltape.codes import Code, Problem
 from rolltape.testing.store_suite.house import EXECUTED, FAILED, NOW, House, Promises, by_a_relay, on_a_store, refused
 
@@ -81,7 +83,7 @@ class ReportPromises(Promises):
         first = await at.report(row, FAILED)
         again = await at.report(row, FAILED, now=NOW + 50)
         weaker = await at.report(row, by_a_relay(FAILED))
-        assert again == weaker == replace(first, unbound=False)
+        assert again == weaker == structs.replace(first, unbound=False)
         assert len(await at.history(row)) == 2
 
     @on_a_store
