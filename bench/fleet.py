@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from bench.servers.ours import NO_LIMITS, SERVER
 from bench.servers.postgres import database, first_pid, postgres
 from bench.servers.process import ROOT, Listening, cpu_seconds, listening
+from rolltape.testing.leash import Leashed, unwind_on_sigterm
 
 EVERY_SECONDS = 5.0
 _REQUESTS = re.compile(rb"^rolltape_http_requests_total\S* ([0-9.e+]+)$", re.MULTILINE)
@@ -47,6 +48,7 @@ class Sample:
 def main() -> int:
     """One run; the simulator's exit code."""
     wishes = _parser().parse_args()
+    unwind_on_sigterm()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolltape-fleet-")))
         settings = dict(NO_LIMITS)
@@ -99,7 +101,7 @@ def _simulator(wishes: argparse.Namespace, server: Listening, key: str, report: 
     }
     words = [str(word) for option in options.items() for word in option]
     command = [sys.executable, "-m", SERVER, "simulate", *words]
-    return subprocess.Popen(command, env={**os.environ, "ROLLTAPE_API_KEY": key})
+    return Leashed[bytes](command, env={**os.environ, "ROLLTAPE_API_KEY": key})
 
 
 def _watched(simulator: "subprocess.Popen[bytes]", server: Listening, database_pid: int | None) -> Iterator[Sample]:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from rolltape.simulate.device import Device, Held
 from rolltape.simulate.fleet import simulate
 from rolltape.simulate.report import Report
 from rolltape.simulate.settings import Wishes
+from rolltape.testing.leash import run_leashed
 from rolltape.testing.process import ServerProcess, make_key, running_server
 from rolltape.wire.claims import Claims
 from tests.brokers import mosquitto, needs_mosquitto
@@ -55,13 +55,8 @@ def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: P
         "--json": str(told),
     }
     arguments = [part for option in options.items() for part in option]
-    done = subprocess.run(
-        [sys.executable, "-m", "rolltape.cli.main", "simulate", *arguments, "--clean"],
-        capture_output=True,
-        text=True,
-        env={"ROLLTAPE_API_KEY": place.key},
-        check=False,
-    )
+    command = [sys.executable, "-m", "rolltape.cli.main", "simulate", *arguments, "--clean"]
+    done = run_leashed(command, env={"ROLLTAPE_API_KEY": place.key})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every promise was kept." in done.stderr
     report = json.loads(told.read_text())
