@@ -36,9 +36,14 @@ SEND_SECONDS = 30
 def request_id_of(scope: Scope, now: int) -> str:
     """The caller's own X-Request-Id where it is sane, else a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _ASKED_ID.fullmatch(value):
-            return str(value, "ascii")
+        if name == b"x-request-id" and (asked := asked_id(value)):
+            return asked
     return new_id("req", now)
+
+
+def asked_id(value: bytes) -> str | None:
+    """A caller's own X-Request-Id, where it is sane."""
+    return str(value, "ascii") if _ASKED_ID.fullmatch(value) else None
 
 
 async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
