@@ -224,6 +224,9 @@ class Settings:
         90,
         "after how many days closed commands go, and events; 0: never. Recordings stay until they are deleted",
     )
+    access_log: bool = _setting(
+        "ROLLTAPE_ACCESS_LOG", _yes, False, "whether each answer is logged: method, path, status, time, and who asked"
+    )
     log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
 
     def aged_before(self, now: int) -> int | None:

@@ -17,7 +17,7 @@ from rolltape.service import presence
 from rolltape.service.auth import authenticate
 from rolltape.web.admission import admit
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
-from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
+from rolltape.web.call import WHO, Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
 from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
@@ -119,7 +119,7 @@ class Endpoint:
         return await self._handler(call)
 
     async def _let_in(self, call: Call[Any, Any]) -> None:
-        call.who = who = await authenticate(call.app, bearer(call), call.now)
+        call.who = call.scope[WHO] = who = await authenticate(call.app, bearer(call), call.now)
         self._limit(call, who)
         self._admit(call, who)
 
