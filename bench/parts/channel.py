@@ -20,6 +20,7 @@ from bench.servers.ours import ours
 from bench.servers.process import ROOT
 from bench.servers.target import Target
 from bench.session import Session, fresh_folder
+from rolltape.testing.leash import Leashed
 
 HONO = "Eclipse Hono, published"
 HONO_PER_S, HONO_P50_MS, HONO_P99_MS, HONO_LOST_PERCENT = 300.0, 68.0, 279.0, 1.0
@@ -64,7 +65,7 @@ def _loading(plan: Plan) -> Iterator["subprocess.Popen[str]"]:
         path = Path(folder) / "plan.json"
         path.write_text(json.dumps(asdict(plan)))
         command = [sys.executable, "-m", "bench.load.channel", str(path)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        with Leashed[str](command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             yield process
 
 

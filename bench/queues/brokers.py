@@ -18,6 +18,7 @@ import nats
 
 from bench.queues.base import JOB, Put, Queue
 from bench.session import Missing
+from rolltape.testing.leash import Leashed
 
 SUBJECT = "rolltape.start"
 TOPIC = "rolltape/dev_0000000000000000000000/offer"
@@ -111,7 +112,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+    with log.open("w") as out, Leashed[bytes](command, stdout=out, stderr=out) as process:
         try:
             _wait_for(process, port, log)
             yield

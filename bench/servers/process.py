@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from rolltape.testing.leash import Leashed
+
 ROOT = Path(__file__).parents[2]
 ENDING_SECONDS = 30
 
@@ -31,7 +33,7 @@ def listening(*command: str, **env: str) -> Iterator[Listening]:
     """`python -m COMMAND`, for as long as the context lasts. RuntimeError, with its last words, when it can't start."""
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
+        Leashed[str](
             [sys.executable, "-m", *command],
             stdout=subprocess.PIPE,
             stderr=log,

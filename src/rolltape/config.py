@@ -142,9 +142,16 @@ class Settings:
         _nats,
         None,
         "NATS for the wake-ups between nodes; without it PostgreSQL carries them",
+        secret=True,
     )
     nats_ca: Path | None = _setting(
         "ROLLTAPE_NATS_CA", _path, None, "CAs (PEM) that sign NATS's certificate, where the system doesn't know them"
+    )
+    nats_credentials: Path | None = _setting(
+        "ROLLTAPE_NATS_CREDENTIALS",
+        _path,
+        None,
+        "file (mode 0600) that says who this server is to that NATS: a .creds file, or an NKEY seed",
     )
     host: str = _setting("ROLLTAPE_HOST", _host, "127.0.0.1", "address to listen on")
     port: int = _setting("ROLLTAPE_PORT", _whole(0, 65535), 8787, "port to listen on; 0 takes a free one")
@@ -179,6 +186,12 @@ class Settings:
     )
     mqtt_ca_file: Path | None = _setting(
         "ROLLTAPE_MQTT_CA_FILE", _path, None, "authorities (PEM) that may vouch for the broker; else the system's"
+    )
+    mqtt_credentials: Path | None = _setting(
+        "ROLLTAPE_MQTT_CREDENTIALS",
+        _path,
+        None,
+        "the same for ROLLTAPE_MQTT=tls://… or nats://…",
     )
     mqtt_auth_secret: str | None = _setting(
         "ROLLTAPE_MQTT_AUTH_SECRET",
@@ -223,6 +236,9 @@ class Settings:
         _days,
         90,
         "after how many days closed commands go, and events; 0: never. Recordings stay until they are deleted",
+    )
+    access_log: bool = _setting(
+        "ROLLTAPE_ACCESS_LOG", _yes, False, "whether each answer is logged: method, path, status, time, and who asked"
     )
     log_level: str = _setting("ROLLTAPE_LOG_LEVEL", _level, "info", "how much is logged, on standard error")
 
@@ -274,6 +290,10 @@ def _check_together(settings: Settings) -> None:
             "ROLLTAPE_NATS_CA goes with ROLLTAPE_NATS, and nothing else.",
         ),
         (
+            settings.nats_credentials is not None and settings.nats is None,
+            "ROLLTAPE_NATS_CREDENTIALS goes with ROLLTAPE_NATS, and nothing else.",
+        ),
+        (
             settings.workers > 1 and settings.database is None,
             f"ROLLTAPE_WORKERS={settings.workers} needs PostgreSQL: an SQLite file has one process. "
             "Set ROLLTAPE_DATABASE=postgresql://…, or leave out ROLLTAPE_WORKERS and --workers.",
@@ -288,6 +308,8 @@ def _check_mqtt(settings: Settings) -> None:
     scheme = urlsplit(settings.mqtt or "").scheme
     if settings.mqtt_dynsec and scheme not in ("mqtt", "mqtts"):
         raise BadSetting("ROLLTAPE_MQTT_DYNSEC goes with ROLLTAPE_MQTT=mqtts://… or mqtt://…, and nothing else.")
+    if settings.mqtt_credentials is not None and scheme not in ("nats", "tls"):
+        raise BadSetting("ROLLTAPE_MQTT_CREDENTIALS goes with ROLLTAPE_MQTT=tls://… or nats://…, and nothing else.")
     if settings.mqtt_ca_file is not None and scheme not in ("mqtts", "tls"):
         raise BadSetting("ROLLTAPE_MQTT_CA_FILE goes with ROLLTAPE_MQTT=mqtts://… or tls://…, and nothing else.")
 

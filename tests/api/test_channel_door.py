@@ -1,5 +1,6 @@
 """Who may open a channel, and what everybody else is told, before and while it opens."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -97,22 +98,43 @@ def test_no_socket_is_taken_anywhere_else(world: ContractWorld, device: BoundDev
     assert (status, error["code"]) == (404, "not_found")
 
 
+VERSION = "Sec-WebSocket-Version: 13\r\n"
+
+
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("headers", "param"),
     [
-        ("Sec-WebSocket-Version: 13\r\n", 400),
-        ("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", 400),
-        ("Sec-WebSocket-Version: 8\r\n" + KEY, 400),
+        (VERSION, "Sec-WebSocket-Key"),
+        (VERSION + "Sec-WebSocket-Key: short\r\n", "Sec-WebSocket-Key"),
+        (VERSION + KEY + KEY, "Sec-WebSocket-Key"),
+        (KEY, "Sec-WebSocket-Version"),
+        ("Sec-WebSocket-Version: 8\r\n" + KEY, "Sec-WebSocket-Version"),
+        (VERSION + KEY + "X-Long: " + "x" * 9000 + "\r\n", None),
     ],
 )
-def test_a_handshake_that_is_none_opens_nothing(
-    world: ContractWorld, device: BoundDevice, headers: str, status: int
+@pytest.mark.parametrize("asked", ["mine-1", "not sane", None])
+def test_a_handshake_that_is_none_opens_nothing_and_is_told_so_like_any_other_request(
+    world: ContractWorld, device: BoundDevice, headers: str, param: str | None, asked: str | None
 ) -> None:
+    named = "" if asked is None else f"X-Request-Id: {asked}\r\n"
     text = (
-        f"GET {PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}"
+        f"GET {PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{named}{headers}"
         f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\nAuthorization: Bearer {device.token}\r\n\r\n"
     )
-    assert raw(world.web, text.encode())[0] == status
+    status, answered, body = raw(world.web, text.encode())
+    error = json.loads(body)["error"]
+    assert (status, error["code"], error.get("param")) == (400, "invalid_request", param)
+    assert "Sec-WebSocket-Version: 13" in error["message"]
+    assert (answered["content-type"], answered["connection"]) == ("application/json", "close")
+    assert answered["x-request-id"] == error["request_id"]
+    assert (error["request_id"] == asked) == (asked == "mine-1" and param is not None)
+    assert len(body) == int(answered["content-length"])
+
+
+def test_a_handshake_by_post_is_told_to_use_get(world: ContractWorld, device: BoundDevice) -> None:
+    text = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{VERSION}{KEY}\r\n"
+    status, answered, body = raw(world.web, text.encode())
+    assert (status, json.loads(body)["error"]["code"], answered["allow"]) == (405, "method_not_allowed", "GET")
 
 
 def test_two_credentials_in_one_handshake_are_refused(world: ContractWorld, device: BoundDevice) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rolltape.service import relay_reach
 from rolltape.wire import grant
 from rolltape.wire.keys import un_b64url
 from rolltape.wire.times import parse
@@ -31,6 +32,21 @@ def keyed(world: ContractWorld) -> Relayed:
     return relayed(world, keyed=True)
 
 
+def test_of_too_many_devices_the_oldest_are_listed_and_it_is_said_that_there_are_more(
+    world: ContractWorld, plain: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [plain.device.id]
+    for number in range(2):
+        ids.append(world.web.made("/v1/devices", serial_number=f"another-{plain.device.id}-{number}")["id"])
+        world.web.made(f"/v1/devices/{ids[-1]}/bind", end_user_id=plain.device.user)
+    monkeypatch.setattr(relay_reach, "MAX_DEVICES", 2)
+    told = plain.call("GET", "/v1/relay/devices").json()
+    assert ([each["id"] for each in told["data"]], told["more"]) == (ids[:2], True)
+    some = world.web.made("/v1/relay-tokens", end_user_id=plain.device.user, device_ids=ids[1:])["relay_token"]
+    told = plain.call("GET", "/v1/relay/devices", some).json()
+    assert ([each["id"] for each in told["data"]], told["more"]) == (ids[1:], False)
+
+
 def test_a_relay_sees_its_end_users_devices_alone(world: ContractWorld, keyed: Relayed) -> None:
     world.device()
     mine = {
@@ -40,9 +56,9 @@ def test_a_relay_sees_its_end_users_devices_alone(world: ContractWorld, keyed: R
         "grant_alg": "EdDSA",
         "has_key": True,
     }
-    assert keyed.call("GET", "/v1/relay/devices").json() == {"data": [{**mine, "commands_wait": False}]}
+    assert keyed.call("GET", "/v1/relay/devices").json() == {"data": [{**mine, "commands_wait": False}], "more": False}
     keyed.device.command()
-    assert keyed.call("GET", "/v1/relay/devices").json() == {"data": [{**mine, "commands_wait": True}]}
+    assert keyed.call("GET", "/v1/relay/devices").json() == {"data": [{**mine, "commands_wait": True}], "more": False}
 
 
 def test_an_offer_has_one_grant_in_two_encodings_that_ends_soon(world: ContractWorld, plain: Relayed) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from bench.seed.store import Size, seed
 from bench.servers.ours import ours
 from bench.servers.target import Target
 
+from rolltape.testing.leash import run_leashed
 from tests.postgres import url_of
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def quick(parts: str, folder: Path, stores: str = "sqlite,postgres") -> dict[str
     out = folder / "out.json"
     command = [sys.executable, "-m", "bench", "--quick", "--only", parts, "--out", str(out), "--scratch", str(folder)]
     command += ["--stores", stores]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run_leashed(command, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     written: dict[str, Any] = json.loads(out.read_text())
     assert (written["schema"], written["quick"], written["failed"]) == (2, True, {})

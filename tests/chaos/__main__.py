@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from rolltape.testing.leash import unwind_on_sigterm
 from rolltape.testing.postgres import HURRIED, PostgresServer
 from tests.chaos.place import Place
 from tests.chaos.run import ChaosReport, Plan, run
@@ -17,6 +18,7 @@ from tests.chaos.torments import TORMENTS
 def main() -> int:
     """One run; 0 where every promise was kept, else 1."""
     wanted = _arguments()
+    unwind_on_sigterm()
     plan = Plan(
         commands=wanted.commands,
         seconds=wanted.minutes * 60,

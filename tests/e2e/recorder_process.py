@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from rolltape.testing.leash import Leashed
+
 _PROGRAM = """
 import sys
 import time
@@ -37,7 +39,7 @@ class RecorderProcess:
     def start(self) -> None:
         """Power up."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._arguments, stdout=log, stderr=log, env=os.environ | {"TZ": "UTC"})
+            self._process = Leashed[bytes](self._arguments, stdout=log, stderr=log, env=os.environ | {"TZ": "UTC"})
 
     def kill(self) -> None:
         """Pull the plug."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rolltape.testing.leash import Leashed
 from tests.tools import needs
 
 README = Path(__file__).parents[2] / "README.md"
@@ -46,7 +47,7 @@ class Newcomer:
         if line.rstrip().endswith("&"):
             command = f"exec {line.rstrip().removesuffix('&')}"
             log = subprocess.DEVNULL
-            self.behind.append(subprocess.Popen(command, shell=True, cwd=self.folder, env=self.env, stdout=log))
+            self.behind.append(Leashed[bytes](command, shell=True, cwd=self.folder, env=self.env, stdout=log))
             return ""
         done = subprocess.run(
             ["bash", "-ec", f"{line}\nenv > {self.folder}/env"],

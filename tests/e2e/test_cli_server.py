@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from rolltape import Client
+from rolltape.testing.leash import Leashed
 from rolltape.testing.process import ServerProcess, make_key, running_server, start_server
 from rolltape.testing.recorder import FakeRecorder
 
@@ -48,7 +49,7 @@ def env(server: ServerProcess) -> dict[str, str]:
 
 def test_serve_prints_one_line_and_ends_well_on_sigterm(tmp_path: Path) -> None:
     command = [*ROLLTAPE, "serve", "--data", str(tmp_path / "data"), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Leashed[str](command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -239,7 +240,7 @@ def test_a_recorder_is_started_by_hand_and_ends_well(
     assert "no recorder" in rolltape("recorder-control", "status", code=6, env=state)
     settings = {**state, "ROLLTAPE_TOKEN": token, "ROLLTAPE_SOURCE": "lavfi:sine=frequency=440"}
     command = [*ROLLTAPE, "recorder", "--server", server.url]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **settings}) as process:
+    with Leashed[str](command, stderr=subprocess.PIPE, text=True, env={**os.environ, **settings}) as process:
         assert process.stderr is not None
         assert any("is up" in line for line in process.stderr)
         started = rolltape("recorder-control", "start", env=state)

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from rolltape.testing.leash import Leashed
 from tests.tools import needs
 
 ROLLTAPE = [sys.executable, "-m", "rolltape.cli.main"]
@@ -94,7 +95,7 @@ def demo_that_stays(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[
     """A demo that has told its story and waits, and the lines that it printed."""
     command = [*ROLLTAPE, "demo", "--seconds", "1", "--source", "lavfi:sine=frequency=440"]
     env = {**clean_env(), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    process = Leashed[str](command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     end_of_patience = Timer(60, process.kill)
     end_of_patience.start()
     lines: list[str] = []
@@ -146,7 +147,7 @@ def test_a_demo_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) ->
 def test_a_demo_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
     command = [*ROLLTAPE, "demo", "--seconds", "60", "--source", "lavfi:sine=frequency=440"]
     env = {**clean_env(), "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    process = Leashed[str](command, stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     with process.stdout:
         assert any("executed" in line for line in process.stdout)

@@ -1,8 +1,6 @@
 """`rolltape simulate` against a real server; and faults planted in devices and in a server, which it must see."""
 
-import itertools
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +10,15 @@ import pytest
 
 from rolltape.sdk.client import Client
 from rolltape.sdk.errors import SettingsError
-from rolltape.simulate.device import Device, Held
+from rolltape.simulate.device import Device
 from rolltape.simulate.fleet import simulate
 from rolltape.simulate.report import Report
 from rolltape.simulate.settings import Wishes
+from rolltape.testing.leash import run_leashed
 from rolltape.testing.process import ServerProcess, make_key, running_server
-from rolltape.wire.claims import Claims
 from tests.brokers import mosquitto, needs_mosquitto
-from tests.e2e.lying_server import Exchange, Json, lying
+from tests.e2e.lying_server import lying
+from tests.e2e.simulate_faults import Braggart, Dawdler, Forgetful, Loses, swallows_reports, swaps_words
 
 
 class Place:
@@ -55,13 +54,8 @@ def test_a_fleet_on_a_bad_network_breaks_no_promise_and_is_cleaned_away(place: P
         "--json": str(told),
     }
     arguments = [part for option in options.items() for part in option]
-    done = subprocess.run(
-        [sys.executable, "-m", "rolltape.cli.main", "simulate", *arguments, "--clean"],
-        capture_output=True,
-        text=True,
-        env={"ROLLTAPE_API_KEY": place.key},
-        check=False,
-    )
+    command = [sys.executable, "-m", "rolltape.cli.main", "simulate", *arguments, "--clean"]
+    done = run_leashed(command, env={"ROLLTAPE_API_KEY": place.key})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every promise was kept." in done.stderr
     report = json.loads(told.read_text())
@@ -94,43 +88,6 @@ def test_no_device_stands_still_on_the_worst_of_networks_nor_when_its_fleet_was_
     assert report.unsettled == 0
 
 
-# Faults of devices
-
-
-class Forgetful(Device):
-    """Its replay record forgets, so that what the power cut through is done again."""
-
-    def mark(self, seq: int) -> None:
-        pass
-
-
-class Dawdler(Device):
-    """It has its go in time, and acts when it likes, without a second look at the clock."""
-
-    later: tuple[Held, Claims, float] | None = None
-
-    def _obey(self, held: Held, claims: Claims, now: float) -> None:
-        if self.later is None:
-            self.mark(claims.seq)
-            self.later = (held, claims, now + 2.2)
-
-    def tick(self, now: float) -> float:
-        if self.later is None:
-            return super().tick(now)
-        held, claims, when = self.later
-        if now >= when:
-            self.later = None
-            super()._obey(held, claims, now)
-        return when
-
-
-class Braggart(Device):
-    """It says that it did what it did not."""
-
-    def act(self, claims: Claims, now: float) -> Json:
-        return {"pending_recordings": 0}
-
-
 @pytest.mark.parametrize(
     ("kind", "promise", "wishes"),
     [
@@ -150,49 +107,6 @@ def test_a_device_that_breaks_a_promise_is_found_out(
     assert report.broken[promise] > 0
     assert {one.promise for one in report.examples} >= {promise}
     assert not report.is_kept
-
-
-# Faults of servers
-
-
-class Loses:
-    """It says that it has made a command, and hasn't: each fifth."""
-
-    def __init__(self) -> None:
-        self.numbers = itertools.count(1)
-
-    def __call__(self, exchange: Exchange) -> tuple[int, Json] | None:
-        if exchange.method != "POST" or not exchange.path.endswith("/commands"):
-            return None
-        number = next(self.numbers)
-        if number % 5:
-            return None
-        exchange.body["ttl_seconds"] = 1
-        status, told = exchange.forward()
-        told["id"] = f"cmd_Lost{number}"
-        return status, told
-
-
-def swallows_reports(exchange: Exchange) -> tuple[int, Json] | None:
-    """It thanks for reports, and forgets them."""
-    if exchange.path.endswith("/report"):
-        return 200, {}
-    results = exchange.body.pop("results", None)
-    if not results:
-        return None
-    status, told = exchange.forward()
-    told["results"] = [{"id": one["id"], "ok": True, "status": one["status"]} for one in results]
-    return status, told
-
-
-def swaps_words(exchange: Exchange) -> tuple[int, Json] | None:
-    """It tells the backend that all went well."""
-    if exchange.method != "GET" or "/commands/" not in exchange.path:
-        return None
-    status, told = exchange.forward()
-    if told.get("status") in ("failed", "cancelled", "expired"):
-        told |= {"status": "executed", "error": None}
-    return status, told
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 import asyncio
 import importlib.util
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from rolltape.testing.radio import VirtualRadio
 from tests.e2e.recorder_rig import peak_hz, samples_of
@@ -27,6 +30,13 @@ def example() -> Any:
 
 def test_it_has_at_most_sixty_lines() -> None:
     assert sum(bool(line.strip()) for line in EXAMPLE.read_text().splitlines()) <= 60
+
+
+@pytest.mark.parametrize("given", [[], ["https://rolltape.example.com"], ["a", "b", "c"]])
+def test_it_says_what_it_takes(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), *given])
+    with pytest.raises(SystemExit, match=r"^usage: .*minimal_relay.py https://.* rtok_"):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 def test_it_carries_a_start_a_stop_and_the_recording(town: Town) -> None:

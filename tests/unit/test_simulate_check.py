@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from rolltape.cli.simulate import _exit_code
 from rolltape.simulate.book import Book, TrueTime, Word
-from rolltape.simulate.check import broken, endings, is_settled
+from rolltape.simulate.check import PROMISES, Promise, broken, endings, is_settled
+from rolltape.simulate.report import Report
 from rolltape.wire.command import Command, Delivery
 from rolltape.wire.common import Reason
 
@@ -168,3 +170,11 @@ def test_a_command_is_settled_when_nothing_more_can_become_of_it() -> None:
     assert is_settled(replace(entry, dropped=True), stands("delivered"), in_hand=False)
     assert not is_settled(replace(entry, word=DONE), stands("executed"), in_hand=False)
     assert is_settled(replace(entry, word=DONE, told=True), stands("executed"), in_hand=False)
+
+
+@pytest.mark.parametrize("promise", [None, *PROMISES])
+def test_one_broken_promise_of_any_kind_is_enough_to_end_with_1(promise: Promise | None) -> None:
+    counted = {each: int(each == promise) for each in PROMISES}
+    nothing: dict[str, Any] = {field: {} for field in Report.__struct_fields__}
+    report = Report(**{**nothing, "broken": counted, "unsettled": 0})
+    assert _exit_code(report) == (0 if promise is None else 1)

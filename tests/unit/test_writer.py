@@ -179,7 +179,9 @@ def test_a_statement_that_the_database_refuses_is_unavailable_to_its_caller_alon
 
 
 @pytest.mark.parametrize("on_the_loop", [False, True])
-def test_a_full_disk_is_unavailable_and_leaves_nothing_and_room_heals_it(tmp_path: Path, on_the_loop: bool) -> None:
+def test_a_full_disk_is_unavailable_and_leaves_nothing_and_room_heals_it(
+    tmp_path: Path, on_the_loop: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async def fill(db: Db, pages: int) -> None:
         await db.run(f"PRAGMA max_page_count={pages}")
 
@@ -194,7 +196,12 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_and_room_heals_it(tmp_pat
         assert _notes(tmp_path) == ["before"]
         await writer.run(fill, 100_000)
         assert len(await writer.run(large_note, "c")) == 20_000
+        told = [record.message for record in caplog.records]
+        assert "refused a write" in told[0]
+        assert told[-1] == "the database takes writes again"
+        assert told.count(told[-1]) == 1
 
+    caplog.set_level("INFO", "rolltape.store")
     _on_a_writer(tmp_path, use, *([note, large_note] if on_the_loop else []))
 
 

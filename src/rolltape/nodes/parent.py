@@ -123,6 +123,7 @@ class Parent:
         loop.add_signal_handler(signal.SIGHUP, self._restart.set)
 
     def _told_to_end(self) -> None:
+        log.info("told to end by a signal%s: the nodes drain", " once more" if self._end.is_set() else "")
         if self._end.is_set():  # a second time: whoever asks is in a hurry
             for node in self._live:
                 node.tell()

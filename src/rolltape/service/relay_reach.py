@@ -8,7 +8,7 @@ from rolltape.domain.principal import RelayedDevice, RelayPrincipal
 from rolltape.domain.rows import CommandRow
 from rolltape.service.context import Services
 from rolltape.store.inputs import TOKEN_STORY_MS
-from rolltape.wire.relay import RelayDevice, RelayDevices
+from rolltape.wire.relay import MAX_DEVICES, RelayDevice, RelayDevices
 
 _kids = msgspec.json.Decoder(tuple[str, ...]).decode
 
@@ -76,9 +76,11 @@ async def reach_command(
 
 
 async def list_devices(app: Services, who: RelayPrincipal) -> RelayDevices:
-    """The devices that are bound to the relay's end user now."""
+    """The devices that are bound to the relay's end user now; of more than a token can name, the oldest."""
     rows = await app.store.relay_devices(who.tenant.n, who.end_user_id)
+    reached = [row for row in rows if who.device_ids is None or row.id in who.device_ids]
     return RelayDevices(
+        more=len(reached) > MAX_DEVICES,
         data=[
             RelayDevice(
                 id=row.id,
@@ -88,7 +90,6 @@ async def list_devices(app: Services, who: RelayPrincipal) -> RelayDevices:
                 has_key=row.has_key,
                 commands_wait=row.commands_wait,
             )
-            for row in rows
-            if who.device_ids is None or row.id in who.device_ids
-        ]
+            for row in reached[:MAX_DEVICES]
+        ],
     )

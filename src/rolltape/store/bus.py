@@ -29,6 +29,8 @@ DEAF_LOOK_SECONDS: Final = 3.0
 """How often whoever hears nothing looks at everything."""
 EVERYTHING: Final = "*"
 """As `service.wakeups` has it."""
+TELL_SECONDS: Final = 60.0
+"""How often the log says that nothing is heard, for one and the same reason."""
 MOST_WAITING: Final = 10_000
 """Topics that wait for a line; of more, the others are told to look at everything."""
 _TAG: Final = 16
@@ -63,6 +65,8 @@ class NodeBus:
         self._something = asyncio.Event()
         self._unheard_since: float | None = None
         self._looked_at = 0.0
+        self._deaf_since: float | None = None
+        self._told = ("", 0.0)
         self._closing = asyncio.Event()
         self.listening = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -112,13 +116,27 @@ class NodeBus:
                     await self._speak(line)
                 if self._closing.is_set():
                     return
-                log.warning("the line for wake-ups between nodes is gone")
+                self._deaf("the line is gone")
             except Exception as error:  # whatever it is: the next line may be good
-                log.warning("no wake-ups between nodes at the moment: %s: %s", type(error).__name__, error)
+                self._deaf(f"{type(error).__name__}: {error}")
             finally:
                 self.listening.clear()
             self._look_though_deaf()
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _deaf(self, why: str) -> None:
+        """Logs why nothing is heard: at once, when it is for another reason, and once a minute."""
+        now = asyncio.get_running_loop().time()
+        if self._deaf_since is None:
+            self._deaf_since = now
+        if why != self._told[0] or now - self._told[1] >= TELL_SECONDS:
+            self._told = why, now
+            log.warning("no wake-ups between nodes at the moment, so news takes seconds: %s", why)
+
+    def _hears(self, now: float) -> None:
+        since, self._deaf_since, self._told = self._deaf_since, None, ("", 0.0)
+        again = "" if since is None else f" again, after {now - since:.1f} s"
+        log.info("wake-ups between nodes are heard%s", again)
 
     def _look_though_deaf(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -132,6 +150,7 @@ class NodeBus:
         self.listening.set()
         self._something.set()  # there may be something left from before
         self._looked_at = loop.time()
+        self._hears(self._looked_at)
         self._hear((EVERYTHING,))
         while not (line.is_closed() or self._closing.is_set()):
             with suppress(TimeoutError):

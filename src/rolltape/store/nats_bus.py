@@ -6,15 +6,16 @@ Plain NATS, no JetStream: what nobody hears is gone, and costs seconds. One subj
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error, NoServersError
 
+from rolltape.mqtt import nats_client
+from rolltape.mqtt.nats_client import NatsClient
+from rolltape.mqtt.nats_login import NatsLogin, read_login
 from rolltape.store.bus import CONNECT_SECONDS, Hear, Line, NodeBus
 
 MOST_BYTES: Final = 65_536
@@ -25,10 +26,16 @@ MOST_PINGS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class NatsServers:
-    """Where NATS is: URLs (with user and password, or a token, where it wants them), and whom TLS trusts."""
+    """Where NATS is: URLs (with user and password, or a token, where it wants them), whom TLS trusts, and a file that
+    says who we are (`rolltape.mqtt.nats_login`). With `tls://` or a CA nothing is said but over TLS."""
 
     urls: tuple[str, ...]
     ca: Path | None = None
+    credentials: Path | None = None
+
+    def login(self) -> NatsLogin | None:
+        """Who we are, where a file says so. Raises OSError where it can't be used."""
+        return None if self.credentials is None else read_login(self.credentials)
 
     def tls(self) -> ssl.SSLContext | None:
         """For `tls://` and where a CA is named. Raises OSError where that can't be read."""
@@ -40,40 +47,17 @@ class NatsServers:
             raise OSError(f"ROLLTAPE_NATS_CA={self.ca} can't be used ({error}). Name a PEM file of CAs.") from None
 
 
-async def connect(servers: NatsServers, on_closed: Callable[[], None] = lambda: None) -> Client:
+async def connect(servers: NatsServers, on_closed: Callable[[], None] = lambda: None) -> NatsClient:
     """A connection that doesn't come back by itself. Raises nats.errors.Error, OSError, TimeoutError."""
-    failures: list[Exception] = []
-
-    async def closed() -> None:
-        on_closed()
-
-    async def failed(error: Exception) -> None:
-        failures[:] = [error]
-
-    client = Client()
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await client.connect(
-                list(servers.urls),
-                name="rolltape",
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=int(CONNECT_SECONDS),
-                ping_interval=PING_SECONDS,
-                max_outstanding_pings=MOST_PINGS,
-                tls=servers.tls(),
-                error_cb=failed,
-                closed_cb=closed,
-                disconnected_cb=closed,
-            )
-    except BaseException as error:
-        with suppress(Error, OSError, TimeoutError):
-            await client.close()
-        if isinstance(error, NoServersError) and failures:  # which hides why
-            raise failures[0] from None
-        raise
-    return client
+    return await nats_client.connect(
+        servers.urls,
+        servers.tls(),
+        servers.login(),
+        on_closed,
+        seconds=CONNECT_SECONDS,
+        ping_interval=PING_SECONDS,
+        max_outstanding_pings=MOST_PINGS,
+    )
 
 
 class NatsBus(NodeBus):
@@ -98,12 +82,11 @@ class NatsBus(NodeBus):
             await client.flush(int(CONNECT_SECONDS))
             yield _NatsLine(client, self._subject)
         finally:
-            with suppress(Error, OSError, TimeoutError):
-                await client.close()
+            await nats_client.close(client)
 
 
 class _NatsLine:
-    def __init__(self, client: Client, subject: str) -> None:
+    def __init__(self, client: NatsClient, subject: str) -> None:
         self._client = client
         self._subject = subject
 

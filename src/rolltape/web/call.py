@@ -1,7 +1,7 @@
 """One request on its way through: what a handler is given, and what it answers."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, Principal, RelayPrincipal
@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
+WHO: Final = "rolltape.who"
+"""Where a request's scope has the `Principal` that it was let in for, for the access log."""
 
 B = TypeVar("B")
 Q = TypeVar("Q")

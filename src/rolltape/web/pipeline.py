@@ -17,7 +17,7 @@ from rolltape.service import presence
 from rolltape.service.auth import authenticate
 from rolltape.web.admission import admit
 from rolltape.web.body import BodyDecoder, check_content_type, read_body
-from rolltape.web.call import Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
+from rolltape.web.call import WHO, Call, ClientGone, Header, Message, Receive, Reply, Scope, Send, Stream
 from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log_unexpected
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
@@ -36,9 +36,14 @@ SEND_SECONDS = 30
 def request_id_of(scope: Scope, now: int) -> str:
     """The caller's own X-Request-Id where it is sane, else a new one."""
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _ASKED_ID.fullmatch(value):
-            return str(value, "ascii")
+        if name == b"x-request-id" and (asked := asked_id(value)):
+            return asked
     return new_id("req", now)
+
+
+def asked_id(value: bytes) -> str | None:
+    """A caller's own X-Request-Id, where it is sane."""
+    return str(value, "ascii") if _ASKED_ID.fullmatch(value) else None
 
 
 async def send_whole(send: Send, status: int, headers: list[Header], body: bytes) -> None:
@@ -114,7 +119,7 @@ class Endpoint:
         return await self._handler(call)
 
     async def _let_in(self, call: Call[Any, Any]) -> None:
-        call.who = who = await authenticate(call.app, bearer(call), call.now)
+        call.who = call.scope[WHO] = who = await authenticate(call.app, bearer(call), call.now)
         self._limit(call, who)
         self._admit(call, who)
 

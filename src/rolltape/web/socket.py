@@ -5,11 +5,13 @@ A close waits until what was sent before it has gone out; to a device that doesn
 
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 from rolltape.web.call import Header, Message, Scope, Send
+from rolltape.web.handshake import Handshake
 
 _EXTENSION = "rolltape.abort"
 MOST_PIECES = 16_384
@@ -18,6 +20,17 @@ MOST_PIECES = 16_384
 
 class ChannelProtocol(WebSocketsSansIOProtocol):
     """One connection."""
+
+    def __init__(self, config: Config, *state: Any, **more: Any) -> None:
+        super().__init__(config, *state, **more)
+        self.conn = Handshake(max_size=config.ws_max_size, logger=self.logger)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self.transport.write(b"".join(self.conn.data_to_send()))  # too long to be read; uvicorn would wait for ever
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -60,9 +60,10 @@ class RelayDevice(Struct, kw_only=True, frozen=True):
 
 
 class RelayDevices(Struct, kw_only=True, frozen=True):
-    """All devices that this relay may serve."""
+    """The devices that this relay may serve, oldest first, MAX_DEVICES at most. `more`: there are others."""
 
     data: list[RelayDevice]
+    more: bool = False
 
 
 class RelayOffer(Offer, kw_only=True, frozen=True):

@@ -8,6 +8,7 @@ from rolltape.config import Settings
 from rolltape.delivery.mqtt.broker import Broker
 from rolltape.delivery.mqtt.route import MqttRoute
 from rolltape.mqtt.address import INSTALL, Address, parse, tls_of
+from rolltape.mqtt.nats_login import read_login
 from rolltape.running import end_all, keep_up
 from rolltape.service.context import Services
 
@@ -16,7 +17,7 @@ class BrokerSide:
     """The route with all that keeps it going. Its tasks run from `start` to `stop`."""
 
     def __init__(self, app: Services, over_rate: Callable[[str], float]) -> None:
-        """Raises ValueError, naming what is to be installed; OSError for a CA file that can't be used."""
+        """Raises ValueError, naming what is to be installed; OSError for a file that can't be used."""
         assert app.config.mqtt is not None
         self._app = app
         self.address = parse(app.config.mqtt)
@@ -51,7 +52,9 @@ def make_broker(settings: Settings, address: Address, route: MqttRoute) -> Broke
         if address.is_nats:
             from rolltape.delivery.mqtt.over_nats import NatsBroker
 
-            return NatsBroker(address, tls, route.hear, random)
+            if settings.mqtt_credentials is not None:
+                read_login(settings.mqtt_credentials)  # at once, and not only when it connects
+            return NatsBroker(address, tls, settings.mqtt_credentials, route.hear, random)
         from rolltape.delivery.mqtt.over_mqtt import MqttBroker
 
         return MqttBroker(address, tls, route.hear, random)

@@ -91,9 +91,11 @@ def nats_bus(settings: Settings) -> ModuleType:
 
 
 def nats_servers(settings: Settings) -> Any:
-    """Where NATS is, as set. Raises OSError where the CA can't be read."""
-    servers = nats_bus(settings).NatsServers(tuple((settings.nats or "").split(",")), settings.nats_ca)
+    """Where NATS is, as set. Raises OSError where the CA or the credentials can't be used."""
+    urls = tuple((settings.nats or "").split(","))
+    servers = nats_bus(settings).NatsServers(urls, settings.nats_ca, settings.nats_credentials)
     servers.tls()
+    servers.login()
     return servers
 
 

@@ -94,7 +94,8 @@ async def _nats(settings: Settings, address: Address) -> None:
 
     try:
         async with asyncio.timeout(PATIENCE_SEC):
-            client = await open_nats(address, tls_of(address, settings.mqtt_ca_file), asyncio.Event())
+            tls = tls_of(address, settings.mqtt_ca_file)
+            client = await open_nats(address, tls, settings.mqtt_credentials, asyncio.Event())
             await client.close()
     except Error as error:
         raise OSError(str(error) or type(error).__name__) from None

@@ -2,6 +2,7 @@
 that is held back goes out and no new connection is taken."""
 
 import asyncio
+import logging
 import signal
 from typing import Final, Literal
 
@@ -9,6 +10,7 @@ from rolltape.web.app import WebApp
 from rolltape.wiring.server import PATIENT_LINGER_SECONDS, Server
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+log: Final = logging.getLogger("rolltape")
 Teller = Literal["a signal", "its parent"]
 
 
@@ -37,6 +39,7 @@ class Ending:
         """It is to end. From here on /ready says no, and each answer is its connection's last."""
         hurry = teller in self._told
         begun = bool(self._told)
+        log.info("told to end by %s%s: /ready says no", teller, " once more" if hurry else "")
         self._told.add(teller)
         self.told.set()
         self._web.ready = False
@@ -44,8 +47,11 @@ class Ending:
         if hurry or not self._notice_seconds:
             self._drain()
         elif not begun:
+            log.info("giving %g s of notice, in which all is served", self._notice_seconds)
             asyncio.get_running_loop().call_later(self._notice_seconds, self._drain)
 
     def _drain(self) -> None:
+        if not self._server.should_exit:
+            log.info("draining: %d held answers and %d channels are let go", self._web.held, len(self._web.channels))
         self._web.drain()
         self._server.should_exit = True

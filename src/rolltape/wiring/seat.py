@@ -19,6 +19,11 @@ from rolltape.wiring.ending import Ending
 log = logging.getLogger("rolltape")
 
 
+def where(settings: Settings, sock: socket.socket) -> str:
+    """The URL at which a server with that socket answers."""
+    return url_of("https" if settings.tls_cert is not None else "http", settings.host, sock)
+
+
 class Seat(Protocol):
     """What differs between a lone server and a node."""
 
@@ -62,8 +67,7 @@ class Alone:
 
     def answers(self, settings: Settings, sock: socket.socket) -> None:
         """One line on standard output."""
-        scheme = "https" if settings.tls_cert is not None else "http"
-        sys.stdout.write(f"Rolltape is serving at {url_of(scheme, settings.host, sock)}\n")
+        sys.stdout.write(f"Rolltape is serving at {where(settings, sock)}\n")
         with suppress(BrokenPipeError):
             sys.stdout.flush()
 

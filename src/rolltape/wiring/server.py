@@ -1,6 +1,7 @@
 """uvicorn, told when to end, and how: no request is lost that has come, or is about to."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,10 @@ from typing import Final
 
 import uvicorn
 
+from rolltape.clock import SystemClock
 from rolltape.config import Settings
 from rolltape.nodes.sockets import BACKLOG
+from rolltape.web.access_log import AccessLog
 from rolltape.web.app import WebApp
 from rolltape.web.connection import Connection, State
 from rolltape.web.socket import ChannelProtocol
@@ -22,6 +25,7 @@ PATIENT_LINGER_SECONDS: Final = 3.0
 """The same where a successor serves already, so that nobody waits for the end."""
 CUT_OFF_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.02
+log: Final = logging.getLogger("rolltape")
 
 
 class Server(uvicorn.Server):
@@ -43,14 +47,17 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes no new connection, answers what comes on those that are there, and closes them."""
+        log.info("no new connection is taken; %d are there", len(self.state.connections))
         for server in self.servers:
             server.close()
         for sock in sockets or ():
             sock.close()
         self.state.leave()
         await self._last_requests()
+        log.info("waiting for %d requests under way", len(self.state.tasks))
         await super().shutdown()
         await self._let_go()
+        log.info("every connection is closed")
 
     async def _last_requests(self) -> None:
         loop = asyncio.get_running_loop()
@@ -66,7 +73,7 @@ class Server(uvicorn.Server):
 
 def _config(web: WebApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
-        web,
+        AccessLog(web, SystemClock()) if settings.access_log else web,
         http=Connection,
         ws=ChannelProtocol,
         ws_max_size=FRAME_LIMIT,

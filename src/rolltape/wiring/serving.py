@@ -19,8 +19,9 @@ from rolltape.web.app import WebApp, build_app
 from rolltape.wiring.broker import BrokerSide
 from rolltape.wiring.build import Occupied, close_services, open_services, place_of
 from rolltape.wiring.ending import Ending
-from rolltape.wiring.seat import Alone, Seat
+from rolltape.wiring.seat import Alone, Seat, where
 from rolltape.wiring.server import CUT_OFF_SECONDS, Server
+from rolltape.wiring.telling import summary
 from rolltape.workers.base import Worker, run_for_ever
 from rolltape.workers.channels import ChannelSweep
 from rolltape.workers.expiry import Expiry
@@ -112,6 +113,7 @@ async def _serve(settings: Settings, seat: Seat) -> int:
         if broker is not None:
             await broker.stop(CUT_OFF_SECONDS)
         await close_services(app)
+        log.info("what was in memory is written; the end")
 
 
 def _check_tls(settings: Settings) -> None:
@@ -137,6 +139,7 @@ async def _run(server: Server, settings: Settings, web: WebApp, seat: Seat, endi
             _tune_interpreter()
             web.ready = True
             seat.answers(settings, sock)
+            log.info("%s", summary(settings, where(settings, sock)))
         answers.cancel()
         await task
         watch.cancel()

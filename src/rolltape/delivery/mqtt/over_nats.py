@@ -9,10 +9,10 @@ import asyncio
 import logging
 import ssl
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-import nats
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.errors import Error
@@ -20,6 +20,8 @@ from nats.errors import Error
 from rolltape.backoff import Backoff
 from rolltape.delivery.mqtt.broker import Hear
 from rolltape.mqtt.address import Address
+from rolltape.mqtt.nats_client import close, connect
+from rolltape.mqtt.nats_login import read_login
 from rolltape.wire.mqtt import ROOT, SHARE, UP, Place, place_of, topic
 
 log = logging.getLogger("rolltape.mqtt")
@@ -34,9 +36,12 @@ def _nothing() -> None:
 class NatsBroker:
     """One connection, opened again and again."""
 
-    def __init__(self, address: Address, tls: ssl.SSLContext | None, hear: Hear, random: Random) -> None:
+    def __init__(
+        self, address: Address, tls: ssl.SSLContext | None, credentials: Path | None, hear: Hear, random: Random
+    ) -> None:
         self._address = address
         self._tls = tls
+        self._credentials = credentials
         self._hear_place = hear
         self._random = random
         self._client: Client | None = None
@@ -80,7 +85,7 @@ class NatsBroker:
 
     async def _once(self) -> None:
         closed = asyncio.Event()
-        client = await open_nats(self._address, self._tls, closed)
+        client = await open_nats(self._address, self._tls, self._credentials, closed)
         try:
             self._subscriptions = [
                 await client.subscribe(f"{ROOT}.*.*.{leaf}", queue=SHARE, cb=self._hear) for leaf in UP
@@ -93,7 +98,7 @@ class NatsBroker:
         finally:
             self._client = None
             self.came_up.clear()
-            await client.close()
+            await close(client)
 
     async def _hear(self, message: Any) -> None:
         place = place_of(message.subject, sep=".")
@@ -101,26 +106,16 @@ class NatsBroker:
             self._hear_place(place, message.data, _nothing)
 
 
-async def open_nats(address: Address, tls: ssl.SSLContext | None, closed: asyncio.Event) -> Client:
+async def open_nats(
+    address: Address, tls: ssl.SSLContext | None, credentials: Path | None, closed: asyncio.Event
+) -> Client:
     """A connection; `closed` is set once it is lost. Raises nats.errors.Error, OSError, TimeoutError."""
-
-    async def gone() -> None:
-        closed.set()
-
-    async def quiet(error: Exception) -> None:
-        log.debug("NATS: %s", error)
-
-    return await nats.connect(
-        f"{address.scheme}://{address.host}:{address.port}",
+    return await connect(
+        [f"{address.scheme}://{address.host}:{address.port}"],
+        tls,
+        None if credentials is None else read_login(credentials),
+        closed.set,
+        seconds=CONNECT_SEC,
         user=address.username,
         password=address.password,
-        tls=tls,
-        connect_timeout=CONNECT_SEC,
-        allow_reconnect=False,
-        max_reconnect_attempts=1,
-        reconnect_time_wait=0.1,
-        disconnected_cb=gone,
-        closed_cb=gone,
-        error_cb=quiet,
-        name="rolltape",
     )

@@ -46,7 +46,7 @@ class PgConnections:
         self._plans_good_until: dict[int, float] = {}
         self._looking = asyncio.Lock()
         self._away: BaseException | None = None
-        self._away_until = 0.0
+        self._away_until = self._away_since = 0.0
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PgDb]:
@@ -72,9 +72,13 @@ class PgConnections:
         try:
             conn = await self.pool.acquire(timeout=WAIT_SECONDS)
         except (*GONE, asyncpg.PostgresError) as error:
+            if self._away is None:
+                self._away_since = timer()
             self._away, self._away_until = error.with_traceback(None), timer() + AWAY_SECONDS
             raise unavailable(error) from None
-        self._away = None
+        if self._away is not None:
+            self._away = None
+            log.info("the database can be reached again, after %.1f s", timer() - self._away_since)
         return conn
 
     async def _give_back(self, conn: Any) -> None:

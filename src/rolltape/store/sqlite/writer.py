@@ -72,7 +72,7 @@ class Writer:
         self._hear = (on_ended, on_moved)
         self._brief = brief
         self._waiting: deque[_Job] = deque()
-        self._under_way = False
+        self._under_way = self._refuses = False
         self._closing = False
         self._idle = asyncio.Event()
         self._todo: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], _Done]] | None] = SimpleQueue()
@@ -151,6 +151,9 @@ class Writer:
                 outcomes = self._commit_together(batch)
             else:
                 self._db.commit()
+            if self._refuses:
+                self._refuses = False
+                log.info("the database takes writes again")
         except (_Spoilt, apsw.Error):
             _news(self._db)  # of what was rolled back there is none
             outcomes = [self._commit_alone(job) for job in batch]
@@ -169,6 +172,7 @@ class Writer:
             return job, None, problem
         except apsw.Error as error:
             log.error("the database refused a write: %s", error)
+            self._refuses = True
             return job, None, _unavailable("the database refused the write")
         except Exception as error:
             return job, None, error
