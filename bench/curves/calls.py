@@ -9,8 +9,8 @@ from bench.load.run import Figures, heartbeat_request, request, start_request
 from bench.parts.listing import list_request
 from bench.servers.target import Target
 
-MOST_BELIEVED = 100_000
-"""A server believes the tokens of so many devices at the most."""
+MOST_HEARD = 100_000
+"""So many devices have been heard before the rounds begin; of a larger fleet those that come then are looked up."""
 
 
 class Steady(HttpLane):
@@ -26,7 +26,7 @@ class Steady(HttpLane):
         """An open loop, in which each device of the small store comes once in two seconds."""
         if not self.heard:
             self.heard = True
-            self.go(replace(self.plan(callers, 0.0, 120.0), most=min(self.devices, MOST_BELIEVED)))
+            self.go(replace(self.plan(callers, 0.0, 120.0), most=min(self.devices, MOST_HEARD)))
         plan = self.plan(callers, effort.warmup, effort.seconds * 2)
         return self.go(replace(plan, per_s=effort.small / 2))
 

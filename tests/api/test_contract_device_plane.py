@@ -34,6 +34,15 @@ def test_an_empty_heartbeat_is_answered_with_time_interval_and_generation(device
         assert "grant_keys" not in beat
 
 
+def test_a_command_is_offered_by_the_next_heartbeat_though_the_one_before_found_none_an_instant_ago(
+    device: BoundDevice,
+) -> None:
+    """The token is believed for a second; that nothing waits is not."""
+    assert [device.offered() for _ in range(2)] == [[], []]
+    command = device.command()
+    assert device.offered() == [command["id"]]
+
+
 def test_a_device_may_call_itself_me_or_by_its_id_but_never_another(device: BoundDevice) -> None:
     other = device.world.device()
     for path in (f"/v1/devices/me/heartbeat", f"{device.path}/heartbeat"):  # noqa: F541

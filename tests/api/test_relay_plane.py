@@ -44,7 +44,7 @@ def test_of_too_many_devices_the_oldest_are_listed_and_it_is_said_that_there_are
     assert ([each["id"] for each in told["data"]], told["more"]) == (ids[:2], True)
     some = world.web.made("/v1/relay-tokens", end_user_id=plain.device.user, device_ids=ids[1:])["relay_token"]
     told = plain.call("GET", "/v1/relay/devices", some).json()
-    assert ([each["id"] for each in told["data"]], told["more"]) == (ids[1:], False)
+    assert ([each["id"] for each in told["data"]], "more" in told) == (ids[1:], False)
 
 
 def test_a_relay_sees_its_end_users_devices_alone(world: ContractWorld, keyed: Relayed) -> None:

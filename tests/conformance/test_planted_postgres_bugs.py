@@ -10,7 +10,7 @@ from _pytest.outcomes import Failed
 
 from rolltape.codes import Problem
 from rolltape.store.database import Query, own_queries
-from rolltape.store.postgres import creates, landings, position, rounds, unit
+from rolltape.store.postgres import creates, flush, landings, position, rounds, unit
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from tests.conformance import test_postgres_nodes as nodes
@@ -47,6 +47,16 @@ def of_rounds(name: str, old: str, new: str) -> Callable[[Patch], None]:
     def plant(patch: Patch) -> None:
         assert old in unit.Q[name], f"the query {name} no longer says {old!r}: plant the bug anew"
         patch.setitem(unit.Q, name, unit.Q[name].replace(old, new))
+
+    return plant
+
+
+def of_batches(old: str, new: str) -> Callable[[Patch], None]:
+    """The statement that writes what devices said of themselves."""
+
+    def plant(patch: Patch) -> None:
+        assert old in flush._Q["update"], f"it no longer says {old!r}: plant the bug anew"
+        patch.setitem(flush._Q, "update", flush._Q["update"].replace(old, new))
 
     return plant
 
@@ -119,6 +129,9 @@ def _the_last_number_will_do(patch: Patch) -> None:
     patch.setattr(position, "_safe", wrong)
 
 
+HEARD = "test_a_device_that_was_heard_again_and_again_is_told_offline_once_and_on_time"
+SET_BACK = "test_a_device_is_told_offline_by_the_clock_that_was_set_back"
+
 PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
     (
         of_rounds("create_at_once", "b.last_seq = a.was", "true"),
@@ -159,6 +172,12 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Promise], ...] = (
         of_rounds("write", "greatest(c.relay_grants_until, a.grants_until)", "a.grants_until"),
         promise("test_the_greatest_end_of_a_relays_grants_is_kept"),
     ),
+    (
+        of_batches("ELSE s.online_check_at END", "ELSE a.online_until END"),
+        nodes.test_heartbeats_of_devices_that_are_online_touch_no_index,
+    ),
+    (of_batches("least(a.online_until, s.online_check_at)", "s.online_check_at"), promise(SET_BACK)),
+    (words("states.check_later", "= s.online_until", "= s.online_until + 1"), promise(HEARD)),
     (
         words("bindings.end_user_exists", "FOR KEY SHARE", ""),
         nodes.test_no_device_stays_bound_to_an_end_user_who_is_deleted_meanwhile,

@@ -10,9 +10,10 @@ from _pytest.outcomes import Failed
 from rolltape.codes import Problem
 from rolltape.domain import lifecycle
 from rolltape.store.database import drive, queries
-from rolltape.store.operations import bindings, expiry, moves
-from rolltape.store.sqlite import writer
+from rolltape.store.operations import bindings, expiry, moves, states
+from rolltape.store.sqlite import flush, writer
 from rolltape.store.sqlite.connections import SqliteConnections
+from rolltape.store.stored import Stored
 from tests.conformance.test_sqlite_store import SqliteSuite as Suite
 
 Patch = pytest.MonkeyPatch
@@ -76,11 +77,31 @@ def _nobody_hears(patch: Patch) -> None:
     patch.setattr(writer, "_news", lambda db: ([], []))
 
 
+def _one_look_will_do(patch: Patch) -> None:
+    """Where all that were looked at have been heard, nobody looks at those behind them."""
+
+    async def wrong(self: Stored, now: int, limit: int) -> int:
+        await self._states.flush()
+        return (await self._at.write(states.sweep, now, limit))[0]
+
+    patch.setattr(Stored, "mark_offline", wrong)
+
+
 def _sql(aggregate: str, name: str, old: str, new: str) -> Callable[[Patch], None]:
     def plant(patch: Patch) -> None:
         text = queries(aggregate)[name]
         assert old in text, f"the query {name} no longer says {old!r}: plant the bug anew"
         patch.setitem(cast(dict[str, str], queries(aggregate)), name, text.replace(old, new))
+
+    return plant
+
+
+def _own(name: str, old: str, new: str) -> Callable[[Patch], None]:
+    """A query of the batches of states, which SQLite has in its own words."""
+
+    def plant(patch: Patch) -> None:
+        assert old in flush._Q[name], f"the query {name} no longer says {old!r}: plant the bug anew"
+        patch.setitem(flush._Q, name, flush._Q[name].replace(old, new))
 
     return plant
 
@@ -204,6 +225,22 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
     (
         _sql("recordings", "binding_at", "bound_at <= :began", "true"),
         Suite.test_a_recording_of_a_command_that_has_gone_is_taken_for_who_was_bound_when_it_began,
+    ),
+    (
+        _sql("states", "check_later", "= online_until", "= online_until + 1"),
+        Suite.test_a_device_that_was_heard_again_and_again_is_told_offline_once_and_on_time,
+    ),
+    (
+        _own("came_online", "online_check_at = online_until", "online_check_at = 9e15"),
+        Suite.test_a_device_that_was_heard_again_and_again_is_told_offline_once_and_on_time,
+    ),
+    (
+        _own("update", "THEN min(?2, online_check_at)", "THEN online_check_at"),
+        Suite.test_a_device_is_told_offline_by_the_clock_that_was_set_back,
+    ),
+    (
+        _one_look_will_do,
+        Suite.test_those_that_were_heard_hold_up_none_that_is_gone,
     ),
     (_sql("commands", "list", "n < ?", "n <= ?"), Suite.test_pages_of_commands_are_stable_while_commands_are_added),
 )

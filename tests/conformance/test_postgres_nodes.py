@@ -215,6 +215,67 @@ async def test_going_online_and_offline_is_one_event_on_whichever_node(one: Hous
 
 
 @on_two_nodes
+async def test_a_device_that_both_hear_is_told_of_once_and_looked_at_later_by_either(one: House, two: House) -> None:
+    device = await one.device()
+    for n in range(6):
+        house = (one, two)[n % 2]
+        house.store.note_state(device, StateDelta(one.tenant_n, NOW + 1000 * n, seen_at=NOW))
+        await house.store.flush_states()
+        told = await asyncio.gather(*(h.store.mark_offline(NOW + 1000 * n - 1, 10) for h in (one, two)))
+        assert told == [0, 0]
+    await asyncio.gather(*(house.store.mark_offline(NOW + 5000, 10) for house in (one, two)))
+    told_of = await pg(one)._pg.read(_types_of, device)
+    assert [each for each in told_of if "line" in each] == ["device.online", "device.offline"]
+
+
+@on_two_nodes
+async def test_what_an_older_node_brought_online_is_looked_at_when_that_says(one: House, two: House) -> None:
+    """It knows nothing of when a device is to be looked at: then that has long come."""
+    devices = [await one.device() for _ in range(3)]
+    async with pg(one)._pg.connection() as db:
+        await db.run("UPDATE device_states SET online = 1, online_until = ?", (NOW + 1000,))
+    assert await two.store.mark_offline(NOW + 999, 2) == 0
+    assert await two.store.mark_offline(NOW + 1000, 10) == len(devices)
+
+
+@on_two_nodes
+async def test_heartbeats_of_devices_that_are_online_touch_no_index(one: House, two: House) -> None:
+    devices = [await one.device() for _ in range(20)]
+    before = (0, 0)
+    for n in range(10):
+        for device in devices:
+            until, at = NOW + 180_000 + 1000 * n, NOW + 1000 * n
+            said = StateDelta(one.tenant_n, until, battery_percent=80 - n, last_heartbeat_at=at, seen_at=at)
+            said.rec_said, said.rec_as_of, said.rec_evidence, said.next_contact_at = True, at, "device", at + 60_000
+            one.store.note_state(device, said)
+        await one.store.flush_states()
+        if n == 0:
+            before = await _rewritten(one)  # coming online is told in the index
+    every, on_their_page = (now - then for now, then in zip(await _rewritten(one), before, strict=True))
+    assert every == 9 * len(devices), "one new version of a row for a heartbeat"
+    assert on_their_page == every
+
+
+async def _rewritten(house: House) -> tuple[int, int]:
+    """How many rows of states were written anew, and how many of them beside the old one, with no index touched."""
+
+    async def counts(db: Any) -> tuple[int, int]:
+        every, on_their_page = await db.one(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'device_states'::regclass"
+        )
+        return every, on_their_page
+
+    at = pg(house)._pg
+    sessions = [await at.pool.acquire() for _ in range(at.pool.get_size())]  # each counts for itself, and tells later
+    for conn in sessions:
+        await conn.execute("SELECT pg_stat_force_next_flush()")
+        await conn.execute("SELECT 1")
+    for conn in sessions:
+        await at.pool.release(conn)
+    return await at.read(counts)
+
+
+@on_two_nodes
 async def test_what_a_device_said_last_stands_whichever_node_writes_last(one: House, two: House) -> None:
     device = await one.device()
     early = StateDelta(one.tenant_n, NOW + 1000, battery_percent=80, flags=1, last_heartbeat_at=NOW, seen_at=NOW)

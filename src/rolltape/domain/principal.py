@@ -27,6 +27,7 @@ class DevicePrincipal(Struct, frozen=True, gc=False):
     """A device, by a token of one binding.
 
     `ended` is set when that binding is over (unbind, delete, reset): the token then only finishes its story.
+    `nothing_waits`: no command did when its token was looked up for this very call; never kept for another one.
     """
 
     tenant: Tenant
@@ -37,6 +38,7 @@ class DevicePrincipal(Struct, frozen=True, gc=False):
     heartbeat_sec: int = 60
     grant_alg: Alg = "EdDSA"
     held_kids: tuple[str, ...] = ()
+    nothing_waits: bool = False
 
 
 class RelayPrincipal(Struct, frozen=True, gc=False):

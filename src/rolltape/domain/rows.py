@@ -104,7 +104,10 @@ class KeyRow(Struct, frozen=True, gc=False):
 
 
 class TokenRow(Struct, frozen=True, gc=False):
-    """A device token, with the facts of its device that each call needs."""
+    """A device token, with the facts of its device that each call needs.
+
+    `pending`: whether a command waits for the device, where the same look has told.
+    """
 
     n: int
     tenant_n: int
@@ -118,6 +121,7 @@ class TokenRow(Struct, frozen=True, gc=False):
     heartbeat_sec: int
     grant_alg: Alg
     held_kids: str
+    pending: bool | None = None
 
 
 class BoundRow(Struct, frozen=True, gc=False):

@@ -1,6 +1,9 @@
 """From a bearer credential to who is calling."""
 
+from functools import lru_cache
+
 import msgspec
+from msgspec.structs import replace
 
 from rolltape.codes import Code, Problem
 from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, Principal, RelayPrincipal, Tenant
@@ -11,6 +14,7 @@ from rolltape.store.inputs import TOKEN_STORY_MS
 from rolltape.wire.ids import fingerprint
 
 MAX_BEARER = 200
+_tenant = lru_cache(maxsize=1000)(Tenant)  # one of each for all that is remembered
 _KEY_PREFIXES = ("sk_live_", "sk_test_", "rk_live_", "rk_test_")
 
 
@@ -52,7 +56,14 @@ async def _look_up(app: Services, bearer: str, hash_: bytes, at: float, now: int
         known = KnownRelay(await _relay(app, hash_), at)
     else:
         raise _unauthorized("This is not a credential of this server. Use an API key, a device token or a relay token.")
-    app.credentials.keep(hash_, known)
+    app.credentials.keep(hash_, _for_others(known))
+    return known
+
+
+def _for_others(known: Known) -> Known:
+    """What later calls may believe: a command may be created between this one and them."""
+    if isinstance(known, KnownToken) and known.who.nothing_waits:
+        return replace(known, who=replace(known.who, nothing_waits=False))
     return known
 
 
@@ -60,7 +71,7 @@ async def _key(app: Services, hash_: bytes, at: float) -> KnownKey:
     row = await app.store.key_by_hash(hash_)
     if row is None or row.revoked_at is not None:
         raise _unauthorized("This API key is unknown or was revoked. Make another with: rolltape keys create.")
-    tenant = Tenant(row.tenant_n, row.project_id, row.mode)
+    tenant = _tenant(row.tenant_n, row.project_id, row.mode)
     return KnownKey(row.n, KeyPrincipal(tenant, row.id, frozenset(msgspec.json.decode(row.scopes))), at)
 
 
@@ -69,7 +80,7 @@ async def _relay(app: Services, hash_: bytes) -> RelayPrincipal:
     if row is None:
         raise relay_over()
     return RelayPrincipal(
-        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        tenant=_tenant(row.tenant_n, row.project_id, row.mode),
         token_n=row.n,
         end_user_id=row.end_user_id,
         device_ids=None if row.device_ids is None else frozenset(msgspec.json.decode(row.device_ids, type=list[str])),
@@ -120,7 +131,7 @@ async def device_of_token(app: Services, token_hash: bytes) -> DevicePrincipal:
 def principal_of(row: TokenRow) -> DevicePrincipal:
     """The device behind a token that is good."""
     return DevicePrincipal(
-        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        tenant=_tenant(row.tenant_n, row.project_id, row.mode),
         device_id=row.device_id,
         generation=row.generation,
         token_n=row.n,
@@ -128,13 +139,14 @@ def principal_of(row: TokenRow) -> DevicePrincipal:
         heartbeat_sec=row.heartbeat_sec,
         grant_alg=row.grant_alg,
         held_kids=tuple(msgspec.json.decode(row.held_kids)),
+        nothing_waits=row.pending is False,
     )
 
 
 def principal_of_bound(row: BoundRow) -> DevicePrincipal:
     """The device under its binding, where somebody else has looked at its credential."""
     return DevicePrincipal(
-        tenant=Tenant(row.tenant_n, row.project_id, row.mode),
+        tenant=_tenant(row.tenant_n, row.project_id, row.mode),
         device_id=row.device_id,
         generation=row.generation,
         token_n=0,

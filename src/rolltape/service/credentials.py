@@ -12,7 +12,8 @@ from msgspec import Struct
 from rolltape.domain.principal import DevicePrincipal, KeyPrincipal, RelayPrincipal
 
 BELIEVED_SECONDS = 1.0
-MOST = 100_000
+MOST = 250_000
+"""The most that are remembered, some 450 bytes each."""
 
 
 class KnownKey(Struct, frozen=True, gc=False):

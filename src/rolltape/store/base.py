@@ -222,7 +222,7 @@ class DeviceStore(Protocol):
         ...
 
     async def token_by_hash(self, token_hash: bytes) -> TokenRow | None:
-        """A quick look at the index."""
+        """A quick look at the index; where it is a round trip, it also tells whether a command waits for the device."""
         ...
 
     async def bound_device(self, device_id: str) -> BoundRow | None:
@@ -258,7 +258,7 @@ class DeviceStore(Protocol):
         ...
 
     async def mark_offline(self, now: int, limit: int) -> int:
-        """Events for devices that have been silent too long; how many."""
+        """Events for devices that have been silent too long; how many, 0 only where none is left."""
         ...
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from rolltape.store.connections import Connections
 from rolltape.store.inputs import StateDelta
-from rolltape.store.operations import states
 
 _RECORDING = ("rec_said", "rec_id", "rec_started_at", "rec_initiated_by", "rec_as_of", "rec_evidence")
 _APART = ("tenant_n", "online_until")
@@ -18,7 +17,7 @@ Write = Callable[[Any, dict[str, StateDelta]], Coroutine[Any, Any, None]]
 class PendingStates:
     """Deltas by device: at most one each. They are written every few seconds, and before each read."""
 
-    def __init__(self, at: Connections, write: Write = states.flush) -> None:
+    def __init__(self, at: Connections, write: Write) -> None:
         """`write` is the operation that writes them."""
         self._at = at
         self._write = write

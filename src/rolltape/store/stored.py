@@ -237,7 +237,10 @@ class StoredDevices:
 
     async def mark_offline(self, now: int, limit: int) -> int:
         await self._states.flush()
-        return await self._at.write(states.mark_offline, now, limit)
+        told, heard = await self._at.write(states.sweep, now, limit)
+        while heard and not told:
+            told, heard = await self._at.write(states.sweep, now, limit)
+        return told
 
 
 class StoredAccounts:
@@ -287,7 +290,7 @@ class StoredAccounts:
 class Stored(StoredCommands, StoredDevices, StoredAccounts, StoredRecordings, StoredRelays, StoredRetention):
     """All of it, over these connections to a database whose schema is up to date."""
 
-    def __init__(self, at: Connections, write_states: Write = states.flush) -> None:
+    def __init__(self, at: Connections, write_states: Write) -> None:
         self._at = at
         self._states = PendingStates(at, write_states)
 

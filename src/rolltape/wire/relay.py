@@ -59,7 +59,7 @@ class RelayDevice(Struct, kw_only=True, frozen=True):
     commands_wait: bool
 
 
-class RelayDevices(Struct, kw_only=True, frozen=True):
+class RelayDevices(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """The devices that this relay may serve, oldest first, MAX_DEVICES at most. `more`: there are others."""
 
     data: list[RelayDevice]

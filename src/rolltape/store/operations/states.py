@@ -27,20 +27,6 @@ def named(device_id: str, delta: StateDelta) -> dict[str, Any]:
     return values
 
 
-async def flush(db: Db, deltas: dict[str, StateDelta]) -> None:
-    """Writes what the devices said since the last time."""
-    for device_id, delta in deltas.items():
-        was = await db.one(_Q["online"], (device_id,))
-        values = named(device_id, delta)
-        await db.run(_Q["update"], values)
-        if delta.firmware_version is not None:
-            await db.run(_Q["update_firmware"], values)
-        if delta.rec_said:
-            await db.run(_Q["says_idle" if delta.rec_id is None else "says_recording"], values)
-        if was is not None and not was[0] and delta.online_until > 0:
-            await _append(db, "device.online", device_id, delta.seen_at)
-
-
 async def recording_began(
     db: Db, device_id: str, recording_id: str | None, began: int | None, until: int, evidence: Evidence, now: int
 ) -> None:
@@ -67,14 +53,22 @@ async def recording_taken_back(db: Db, device_id: str, recording_id: str | None,
     await db.run(_Q["this_recording_ended"], (now, evidence, device_id, recording_id))
 
 
-async def mark_offline(db: Db, now: int, limit: int) -> int:
-    """Tells of devices that were online and have been silent too long, with an event each; how many."""
-    gone = await db.all(_Q["gone"], (now, limit))
-    await db.hold(device_id for (device_id,) in gone)
-    for (device_id,) in gone:
+async def sweep(db: Db, now: int, limit: int) -> tuple[int, int]:
+    """Looks at devices whose time for that has come: how many were told of as gone, and how many have been heard.
+
+    The latter are looked at again when they may be gone. There may be more to look at, unless both are 0.
+    """
+    due = await db.all(_Q["to_check"], (now, now, limit))
+    gone = [device_id for device_id, silent in due if silent]
+    heard = [device_id for device_id, silent in due if not silent]
+    await db.hold(gone)
+    later = 0
+    if heard:
+        later = await db.count(_Q["check_later"], {"device_ids": views.to_json(heard), "now": now})
+    for device_id in gone:
         if await db.changed(_Q["mark_offline"], (device_id, now)):
-            await _append(db, "device.offline", device_id, now)
-    return len(gone)
+            await append(db, "device.offline", device_id, now)
+    return len(gone), later
 
 
 async def gauges(db: Db, now: int) -> dict[str, int]:
@@ -84,6 +78,7 @@ async def gauges(db: Db, now: int) -> dict[str, int]:
     return {"devices_bound": row[0], "devices_online": row[1], "commands_open": row[2]}
 
 
-async def _append(db: Db, type_: str, device_id: str, now: int) -> None:
+async def append(db: Db, type_: str, device_id: str, now: int) -> None:
+    """That a device came or went."""
     device = await devices.get_any(db, device_id)
     await events.append(db, type_, views.device(device, now), now=now, tenant_n=device.tenant_n, device_id=device_id)

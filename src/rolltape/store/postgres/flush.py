@@ -1,7 +1,6 @@
 """What devices said of themselves since the last batch, written in a few statements however many they are."""
 
 from operator import attrgetter
-from typing import Any
 
 from rolltape.domain import views
 from rolltape.domain.rows import DeviceRow
@@ -29,6 +28,17 @@ _COLUMNS = (
     "mqtt_until",
 )
 _values = attrgetter(*_COLUMNS)
+AT_ONCE = 1000
+"""Rows that one statement writes: the event loop makes columns of them, and has other things to do in between."""
+
+
+def _records(delta: StateDelta) -> bool:
+    return delta.rec_said and delta.rec_id is not None
+
+
+def _idle(delta: StateDelta) -> tuple[int | None, str | None]:
+    """As of when it says that it records nothing, and on whose word; None: it doesn't say so."""
+    return (delta.rec_as_of, delta.rec_evidence) if delta.rec_said and delta.rec_id is None else (None, None)
 
 
 async def flush(db: PgDb, deltas: dict[str, StateDelta]) -> None:
@@ -38,12 +48,16 @@ async def flush(db: PgDb, deltas: dict[str, StateDelta]) -> None:
     """
     said = sorted(deltas.items())
     await db.hold([row[0] for row in await db.conn.fetch(_Q["offline"], [device_id for device_id, _ in said])])
-    rows = [(device_id, *_values(delta), states.SLACK_MS) for device_id, delta in said]
-    were = dict(await db.conn.fetch(_Q["update"], *columns(rows)))
+    offline = set()
+    for at in range(0, len(said), AT_ONCE):
+        part = said[at : at + AT_ONCE]
+        rows = [(device_id, *_values(delta), *_idle(delta), states.SLACK_MS) for device_id, delta in part]
+        offline |= {row[0] for row in await db.conn.fetch(_Q["update"], *columns(rows))}
     await _firmware(db, said)
-    await _recordings(db, said)
-    came = [id_ for id_, delta in said if delta.online_until > 0 and were.get(id_) == 0]
+    await db.many(queries("states")["says_recording"], [states.named(*each) for each in said if _records(each[1])])
+    came = [device_id for device_id, delta in said if delta.online_until > 0 and device_id in offline]
     if came:
+        await db.conn.execute(_Q["came_online"], came)
         await _tell(db, came, deltas)
 
 
@@ -51,19 +65,6 @@ async def _firmware(db: PgDb, said: list[tuple[str, StateDelta]]) -> None:
     rows = [(id_, delta.firmware_version, delta.seen_at) for id_, delta in said if delta.firmware_version is not None]
     if rows:
         await db.conn.execute(_Q["firmware"], *columns(rows))
-
-
-async def _recordings(db: PgDb, said: list[tuple[str, StateDelta]]) -> None:
-    idle: list[Any] = []
-    running: list[Any] = []
-    for device_id, delta in said:
-        if delta.rec_said and delta.rec_id is None:
-            idle.append((device_id, delta.rec_as_of, delta.rec_evidence, states.SLACK_MS))
-        elif delta.rec_said:
-            running.append(states.named(device_id, delta))
-    if idle:
-        await db.conn.execute(_Q["idle"], *columns(idle))
-    await db.many(queries("states")["says_recording"], running)
 
 
 async def _tell(db: PgDb, came: list[str], deltas: dict[str, StateDelta]) -> None:

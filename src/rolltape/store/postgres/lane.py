@@ -13,6 +13,8 @@ V = TypeVar("V")
 
 MAX_BATCH = 512
 MAX_WAITING = 20_000
+ENOUGH = 8
+"""So many that wait are worth a round: more needn't come along."""
 
 
 class Job(NamedTuple):
@@ -42,11 +44,16 @@ def first(waiting: "deque[Job]") -> list[Job]:
 
 
 class Lane:
-    """One round at a time. `work` answers each of its jobs; what it raises they all hear."""
+    """One round at a time. `work` answers each of its jobs; what it raises they all hear.
 
-    def __init__(self, work: Callable[[list[Job]], Awaitable[None]], choose: Choose = first) -> None:
+    With a `pace`, in seconds, a round for which a few wait already begins so long after the one before it, so that
+    more come along. Who comes while there is no round never waits: neither does a lone caller.
+    """
+
+    def __init__(self, work: Callable[[list[Job]], Awaitable[None]], choose: Choose = first, pace: float = 0.0) -> None:
         self._work = work
         self._choose = choose
+        self._pace = pace
         self._waiting: deque[Job] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -66,14 +73,18 @@ class Lane:
         return await job.future
 
     async def _run(self) -> None:
+        now = asyncio.get_running_loop().time
         try:
             while self._waiting:
+                next_at = now() + self._pace
                 jobs = self._choose(self._waiting)
                 try:
                     await self._work(jobs)
                 except Exception as error:
                     for job in jobs:
                         job.fail(error)
+                if 0 < len(self._waiting) < ENOUGH and (rest := next_at - now()) > 0:
+                    await asyncio.sleep(rest)
         finally:
             self._running = None
 
@@ -86,9 +97,9 @@ class Lane:
 class Looks(Generic[K, V]):
     """Look-ups by key, as many as wait in one query. `find` answers what is there, by key."""
 
-    def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]]) -> None:
+    def __init__(self, find: Callable[[list[K]], Awaitable[dict[K, V]]], pace: float = 0.0) -> None:
         self._find = find
-        self._lane = Lane(self._look)
+        self._lane = Lane(self._look, pace=pace)
 
     async def get(self, key: K) -> V | None:
         """What is there; None where nothing is."""

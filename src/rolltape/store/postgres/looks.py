@@ -10,12 +10,17 @@ from rolltape.store.postgres.lane import Looks
 _Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("looks.")}
 
 
+PACE_SECONDS = 0.002
+"""How far apart the rounds begin that each heartbeat needs, while there are many: a round trip costs both sides more
+than all that is looked up in it."""
+
+
 class QuickLooks:
     """What each request of a device asks, and each wait."""
 
     def __init__(self, at: PgConnections) -> None:
-        self.tokens: Looks[bytes, TokenRow] = Looks(lambda keys: at.read(_tokens, keys))
-        self.pending: Looks[str, bool] = Looks(lambda keys: at.read(_pending, keys))
+        self.tokens: Looks[bytes, TokenRow] = Looks(lambda keys: at.read(_tokens, keys), PACE_SECONDS)
+        self.pending: Looks[str, bool] = Looks(lambda keys: at.read(_pending, keys), PACE_SECONDS)
         self.facts: Looks[str, tuple[int, DeviceFacts]] = Looks(lambda keys: at.read(_facts, keys))
         self.bindings: Looks[str, BoundRow] = Looks(lambda keys: at.read(_bindings, keys))
         self.bound: Looks[str, int] = Looks(lambda keys: at.read(_bound, keys))

@@ -1,6 +1,7 @@
 """Opening the SQLite file: pragmas, migrations, and the thin handle that operations get."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from rolltape.store.database import (
 
 FILE_NAME = "rolltape.db"
 BUSY_TIMEOUT_MS = 10_000
+MAPPED_BYTES = 2**31 if sys.maxsize > 2**32 else 2**28
+"""How much of the file is read where the system keeps it, not copied: address space, and no memory. SQLite's own limit
+is just below 2 GiB."""
 PACKAGE = __package__
 
 
@@ -127,7 +131,7 @@ def connect(folder: Path, *, readonly: bool = False) -> SqliteDb:
     ):
         if not (readonly and pragma.startswith("journal_mode")):
             conn.execute(f"PRAGMA {pragma}").fetchall()
-    conn.execute(f"PRAGMA mmap_size={2**28}").fetchall()
+    conn.execute(f"PRAGMA mmap_size={MAPPED_BYTES}").fetchall()
     return SqliteDb(conn)
 
 

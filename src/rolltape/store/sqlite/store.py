@@ -5,6 +5,7 @@ from pathlib import Path
 from rolltape.store.connections import Hear, nobody
 from rolltape.store.inputs import Created, NewCommand
 from rolltape.store.sqlite.connections import SqliteConnections
+from rolltape.store.sqlite.flush import flush
 from rolltape.store.stored import Stored
 
 
@@ -17,7 +18,7 @@ class SqliteStore(Stored):
 
     def __init__(self, folder: Path, on_binding_ended: Hear = nobody, on_moved: Hear = nobody) -> None:
         self._sqlite = SqliteConnections(folder, on_binding_ended, on_moved)
-        super().__init__(self._sqlite)
+        super().__init__(self._sqlite, flush)
 
     async def create_command(self, new: NewCommand, now: int) -> Created:
         created = await super().create_command(new, now)

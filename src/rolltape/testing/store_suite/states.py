@@ -7,6 +7,13 @@ UNTIL = NOW + 180_000
 TOP = Position(2**62, 100)
 
 
+async def _heard(at: House, device: str, until: int) -> None:
+    """A heartbeat that keeps the device online until then is on the disk."""
+    seen = until - 180_000
+    at.store.note_state(device, StateDelta(at.tenant_n, until, last_heartbeat_at=seen, seen_at=seen))
+    await at.store.flush_states()
+
+
 class StatePromises(Promises):
     """What a device doesn't say leaves what it said before."""
 
@@ -43,6 +50,46 @@ class StatePromises(Promises):
         assert await at.store.mark_offline(UNTIL, 10) == 0
         offline = await at.store.list_devices(at.tenant_n, DeviceFilter(online=False), TOP, UNTIL)
         assert [row.id for row in offline] == [device]
+
+    @on_a_store
+    async def test_a_device_that_was_heard_again_and_again_is_told_offline_once_and_on_time(self, at: House) -> None:
+        device = await at.device()
+        for until in range(UNTIL, UNTIL + 480_000, 60_000):
+            await _heard(at, device, until)
+            assert await at.store.mark_offline(until - 120_000, 10) == 0
+        assert await at.store.mark_offline(until - 1, 10) == 0
+        assert await at.store.mark_offline(until, 10) == 1
+        assert await at.store.mark_offline(until + 999_999, 10) == 0
+        await _heard(at, device, until + 500_000)
+        assert await at.store.mark_offline(until + 499_999, 10) == 0
+        assert await at.store.mark_offline(until + 500_000, 10) == 1
+
+    @on_a_store
+    async def test_a_device_is_told_offline_by_the_clock_that_was_set_back(self, at: House) -> None:
+        day = 86_400_000
+        for looked in (False, True):
+            device = await at.device()
+            await _heard(at, device, UNTIL + day)
+            if looked:  # it was heard, and is to be looked at when that says
+                await _heard(at, device, UNTIL + day + 60_000)
+                assert await at.store.mark_offline(UNTIL + day, 10) == 0
+            await _heard(at, device, UNTIL)
+            assert await at.store.mark_offline(UNTIL - 1, 10) == 0
+            assert await at.store.mark_offline(UNTIL, 10) == 1
+
+    @on_a_store
+    async def test_those_that_were_heard_hold_up_none_that_is_gone(self, at: House) -> None:
+        there = [await at.device() for _ in range(7)]
+        gone = await at.device()
+        for device in there:
+            await _heard(at, device, UNTIL)
+        await _heard(at, gone, UNTIL + 5)
+        for device in there:
+            await _heard(at, device, UNTIL + 60_000)
+        assert await at.store.mark_offline(UNTIL + 5, 2) == 1
+        assert await at.store.mark_offline(UNTIL + 59_999, 2) == 0
+        told = [await at.store.mark_offline(UNTIL + 60_000, 2) for _ in range(5)]
+        assert told == [2, 2, 2, 1, 0]
 
     @on_a_store
     async def test_a_recording_that_a_heartbeat_names_runs_until_one_says_otherwise(self, at: House) -> None:

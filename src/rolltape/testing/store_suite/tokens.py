@@ -19,6 +19,17 @@ class TokenPromises(Promises):
         assert await at.store.token_by_hash(SECOND) is None
 
     @on_a_store
+    async def test_a_look_that_tells_whether_something_waits_is_right(self, at: House) -> None:
+        device, other = await at.unbound(), await at.device()
+        await at.bind(device, token=FIRST)
+        await at.create(other)
+        assert (await at.token(FIRST)).pending in (None, False)
+        row = await at.create(device)
+        assert (await at.token(FIRST)).pending in (None, True)
+        await at.cancel(row)
+        assert (await at.token(FIRST)).pending in (None, False)
+
+    @on_a_store
     async def test_an_old_token_works_until_a_newer_one_is_first_used(self, at: House) -> None:
         device = await at.unbound()
         await at.bind(device, token=FIRST)

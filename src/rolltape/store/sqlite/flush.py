@@ -1,0 +1,50 @@
+"""What devices said of themselves since the last batch, written in a few statements, each for all of them."""
+
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from rolltape.store.database import own_queries, queries
+from rolltape.store.inputs import StateDelta
+from rolltape.store.operations import states
+from rolltape.store.sqlite.database import PACKAGE, SqliteDb
+
+_Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("flush.")}
+_values = attrgetter(
+    "battery_percent",
+    "storage_used_mb",
+    "storage_total_mb",
+    "signal_strength_dbm",
+    "device_name",
+    "device_state",
+    "pending_recordings",
+    "flags",
+    "connection_type",
+    "last_heartbeat_at",
+    "next_contact_at",
+)
+
+
+def _row(device_id: str, delta: StateDelta) -> tuple[Any, ...]:
+    idle = delta.rec_said and delta.rec_id is None
+    as_of, evidence = (delta.rec_as_of, delta.rec_evidence) if idle else (None, None)
+    until = delta.online_until
+    return (device_id, until, states.SLACK_MS, *_values(delta), as_of, evidence, delta.last_seen_by, delta.mqtt_until)
+
+
+async def flush(db: SqliteDb, deltas: dict[str, StateDelta]) -> None:
+    """Writes it, with an event for each device that came online.
+
+    In the order of the keys: neighbours are in one page, which is found once.
+    """
+    offline = [row[0] for row in db.rows(_Q["offline"], (msgspec.json.encode(list(deltas)).decode(),))]
+    db.conn.executemany(_Q["update"], [_row(*said) for said in sorted(deltas.items())])
+    firmware = [(id_, said.firmware_version, said.seen_at) for id_, said in deltas.items() if said.firmware_version]
+    db.conn.executemany(_Q["firmware"], firmware)
+    running = [states.named(id_, said) for id_, said in deltas.items() if said.rec_said and said.rec_id is not None]
+    db.conn.executemany(queries("states")["says_recording"], running)
+    for device_id in offline:
+        if deltas[device_id].online_until > 0:
+            db.conn.execute(_Q["came_online"], (device_id,))
+            await states.append(db, "device.online", device_id, deltas[device_id].seen_at)

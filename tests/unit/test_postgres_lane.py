@@ -1,0 +1,95 @@
+"""Rounds: whoever comes while one is under way goes into the next, and a pace lets more come along."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from rolltape.store.postgres.lane import Looks
+
+AN_HOUR = 3600.0
+
+
+class _Database:
+    """Answers each key with its length, round by round, as fast as it is let."""
+
+    def __init__(self, pace: float) -> None:
+        self.rounds: list[list[str]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.looks: Looks[str, int] = Looks(self._find, pace)
+
+    async def _find(self, keys: list[str]) -> dict[str, int]:
+        self.rounds.append(sorted(keys))
+        await self.may_answer.wait()
+        return {key: len(key) for key in keys}
+
+
+def _run(story: Callable[[], Awaitable[None]]) -> None:
+    async def patiently() -> None:
+        async with asyncio.timeout(20):
+            await story()
+
+    asyncio.run(patiently())
+
+
+async def _turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_lone_caller_never_waits_for_company() -> None:
+    async def story() -> None:
+        database = _Database(AN_HOUR)
+        for key in ("a", "bb", "ccc"):
+            assert await database.looks.get(key) == len(key)
+        assert database.rounds == [["a"], ["bb"], ["ccc"]]
+
+    _run(story)
+
+
+def test_who_comes_between_two_paced_rounds_goes_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        rested: list[float] = []
+        enough = asyncio.Event()
+
+        async def rest(seconds: float) -> None:
+            rested.append(seconds)
+            await enough.wait()
+
+        database = _Database(AN_HOUR)
+        database.may_answer.clear()
+        asked = [asyncio.ensure_future(database.looks.get("a"))]
+        await _turns()
+        asked += [asyncio.ensure_future(database.looks.get(key)) for key in ("b", "c")]
+        await _turns()
+        monkeypatch.setattr("rolltape.store.postgres.lane.asyncio.sleep", rest)
+        database.may_answer.set()
+        assert await asked[0] == 1  # its answer doesn't wait
+        while not rested:
+            await asyncio.ensure_future(asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=0))
+        assert AN_HOUR - 60 < rested[0] <= AN_HOUR
+        asked.append(asyncio.ensure_future(database.looks.get("d")))
+        enough.set()
+        assert await asyncio.gather(*asked) == [1, 1, 1, 1]
+        assert database.rounds == [["a"], ["b", "c", "d"]]
+
+    _run(story)
+
+
+def test_what_goes_wrong_all_of_the_round_hear_and_nobody_else() -> None:
+    async def story() -> None:
+        broken = True
+
+        async def find(keys: list[str]) -> dict[str, int]:
+            if broken:
+                raise OSError("gone")
+            return {}
+
+        looks: Looks[str, int] = Looks(find)
+        heard = await asyncio.gather(*(looks.get(key) for key in "ab"), return_exceptions=True)
+        assert [type(each) for each in heard] == [OSError, OSError]
+        broken = False
+        assert await looks.get("a") is None
+
+    _run(story)
