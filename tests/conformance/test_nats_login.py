@@ -167,6 +167,7 @@ def test_whoever_leaves_out_tls_is_told_no_password(tmp_path: Path, variable: st
         (f"-----BEGIN USER NKEY SEED-----\n{Nkey('user').seed}\n------END USER NKEY SEED------\n", 0o600, "neither"),
         (None, 0, "can't be read"),
     ],
+    ids=["open to others", "an account's", "public", "mistyped", "not ASCII", "empty", "unlike a .creds", "missing"],
 )
 def test_a_file_that_cannot_be_used_is_named_and_nothing_in_it_shown(
     tmp_path: Path, text: str | None, mode: int, words: str
