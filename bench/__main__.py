@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.curves.part import compare_curves
-from bench.effort import CALLERS, FULL, QUICK, STORES, Effort
+from bench.effort import CALLERS, FOLLOWED, FULL, QUICK, STORES, Effort
 from bench.parts.channel import compare_channel
 from bench.parts.create import compare_create
 from bench.parts.heartbeat import compare_heartbeat
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of: {','.join(PARTS)}; or pools")
     parser.add_argument("--stores", default=",".join(STORES), help=f"some of: {','.join(STORES)}")
     parser.add_argument("--callers", help=f"numbers of callers of create; {','.join(map(str, CALLERS))}")
+    parser.add_argument("--follow", default=",".join(FOLLOWED), help=f"curves of some of: {','.join(FOLLOWED)}")
     parser.add_argument("--rounds", type=int, help=f"rounds of each comparison; {FULL.rounds}")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON goes, and the plots beside it")
     parser.add_argument("--scratch", type=Path, help="where stores are made; else the system's place for such things")
@@ -82,6 +83,7 @@ def _some_of(parser: argparse.ArgumentParser, said: str, known: tuple[str, ...])
 def _effort(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Effort:
     effort = QUICK if chosen.quick else FULL
     effort = replace(effort, stores=_some_of(parser, chosen.stores, STORES))
+    effort = replace(effort, followed=_some_of(parser, chosen.follow, FOLLOWED))
     if chosen.callers is not None:
         numbers = tuple(int(each) if each.isdigit() else 0 for each in chosen.callers.split(","))
         if not all(0 < number <= 1000 for number in numbers):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 STORES = ("sqlite", "postgres")
+FOLLOWED = ("list page", "device look-up", "heartbeat", "create")
+"""The calls whose cost the curves follow. Create comes last: what it leaves behind must not be in the others' way."""
 CALLERS = (1, 2, 8, 32, 64)
 
 
@@ -37,6 +39,7 @@ class Effort:
     queued: int
     waiting: tuple[int, int]
     stores: tuple[str, ...] = STORES
+    followed: tuple[str, ...] = FOLLOWED
     durable: bool = True
 
 

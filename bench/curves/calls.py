@@ -62,4 +62,4 @@ CALLS = {
     "heartbeat": Call(32, heartbeat_request, make=Steady),
     "create": Call(32, start_request, 201),
 }
-"""Create comes last: what it leaves behind must not be in the others' way."""
+"""By their names in `FOLLOWED`."""

@@ -102,8 +102,8 @@ def _curve(session: Session, store: str, points: list[Point]) -> None:
             session.say(f"making a store with {point.name}, {store}")
             seeded = grow(seeded, point.size) if seeded else seed(folder / "ours", point.size, url)
             with _beside(session, store, seeded, point) as (small, grown):
-                for name, call in CALLS.items():
-                    _measure(session, store, name, point, _lanes(call, point, grown, small))
+                for name in session.effort.followed:
+                    _measure(session, store, name, point, _lanes(CALLS[name], point, grown, small))
 
 
 def _lanes(call: Call, point: Point, grown: Target, small: Target) -> tuple[HttpLane, HttpLane]:

@@ -43,13 +43,18 @@ def seed(folder: Path, size: Size, database: str | None = None) -> Seeded:
 
 
 def grow(seeded: Seeded, to: Size) -> Seeded:
-    """The same store with more in it; nobody serves from it meanwhile."""
+    """The same store with more in it; nobody serves from it meanwhile.
+
+    What is open there and wasn't seeded goes: else devices would be offered it in what is measured next.
+    """
     asyncio.run(_grow(seeded, to))
     return Seeded(seeded.folder, seeded.database, seeded.sample, to)
 
 
 async def _grow(seeded: Seeded, to: Size) -> None:
     async with copier(seeded.folder, seeded.database) as db:
+        if not seeded.size.waiting:
+            await db.run("DELETE FROM commands WHERE status IN ('pending', 'delivered')")
         await _copy(db, seeded.sample, seeded.size, to)
 
 
