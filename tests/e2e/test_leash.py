@@ -21,6 +21,7 @@ PATIENCE_SEC = 20
 SLEEPER = """
 import signal, subprocess, sys
 from rolltape.testing.leash import Leashed
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who is started in the background ignores it, and so would we
 child = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); "
          "sys.stdin.read()"]
 with Leashed(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
@@ -110,7 +111,7 @@ def test_a_killed_program_leaves_no_server_no_postgresql_and_no_folder_of_it(fol
         assert {"postgres", "sh"} <= names(running)
         assert any("serve" in each.cmdline() for each in running)
         process.kill()
-        process.wait()
+        process.wait(PATIENCE_SEC)
         assert all_gone(running)
     assert not list(folder.glob("rolltape-pg-*"))
 
@@ -124,7 +125,7 @@ def test_what_a_program_started_ends_with_it_whatever_signal_its_terminal_sends(
         running = ours(folder)
         assert len(running) == 3, "the program, its child and the watcher"
         os.killpg(process.pid, number)
-        process.wait()
+        process.wait(PATIENCE_SEC)
         assert all_gone(running)
 
 
