@@ -54,7 +54,8 @@ def grow(seeded: Seeded, to: Size) -> Seeded:
 async def _grow(seeded: Seeded, to: Size) -> None:
     async with copier(seeded.folder, seeded.database) as db:
         if not seeded.size.waiting:
-            await db.run("DELETE FROM commands WHERE status IN ('pending', 'delivered')")
+            mine = seeded.sample.waiting_id  # which is copied
+            await db.run(f"DELETE FROM commands WHERE status IN ('pending', 'delivered') AND id <> '{mine}'")
         await _copy(db, seeded.sample, seeded.size, to)
 
 

@@ -95,7 +95,9 @@ def demo_that_stays(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[
     """A demo that has told its story and waits, and the lines that it printed."""
     command = [*ROLLTAPE, "demo", "--seconds", "1", "--source", "lavfi:sine=frequency=440"]
     env = {**clean_env(), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    process = Leashed[str](command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": env}
+    # Who is started in the background ignores SIGINT, and so would the demo.
+    process = Leashed[str](command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **how)
     end_of_patience = Timer(60, process.kill)
     end_of_patience.start()
     lines: list[str] = []
