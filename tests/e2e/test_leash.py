@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -62,7 +62,12 @@ def ours(folder: Path) -> list[psutil.Process]:
 
 
 def names(processes: list[psutil.Process]) -> set[str]:
-    return {process.name() for process in processes}
+    """Of those that are still there."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            found.add(process.name())
+    return found
 
 
 @contextmanager
