@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any
 
 from rolltape.domain import views
-from rolltape.store.database import Db, queries
+from rolltape.store.database import Bindings, Db, queries
 from rolltape.store.inputs import StateDelta
 from rolltape.store.operations import devices, events
 from rolltape.wire.command import Evidence
@@ -25,6 +25,21 @@ def named(device_id: str, delta: StateDelta) -> dict[str, Any]:
         began = min(delta.rec_started_at or delta.seen_at, delta.seen_at)
         values["rec_until"] = began + LONGEST_RECORDING_MS  # kept for a remotely started one alone
     return values
+
+
+def new_firmware(said: dict[str, StateDelta]) -> list[tuple[str, str, int]]:
+    """The versions that were said, each with its device and when that was."""
+    return [(id_, d.firmware_version, d.seen_at) for id_, d in said.items() if d.firmware_version is not None]
+
+
+def running(said: dict[str, StateDelta]) -> list[Bindings]:
+    """Of the devices that say which recording runs: as `says_recording` takes it."""
+    return [named(id_, delta) for id_, delta in said.items() if delta.rec_said and delta.rec_id is not None]
+
+
+def idle(delta: StateDelta) -> tuple[int | None, str | None]:
+    """As of when the device says that it records nothing, and on whose word; None: it doesn't say so."""
+    return (delta.rec_as_of, delta.rec_evidence) if delta.rec_said and delta.rec_id is None else (None, None)
 
 
 async def recording_began(

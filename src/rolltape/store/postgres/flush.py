@@ -32,39 +32,26 @@ AT_ONCE = 1000
 """Rows that one statement writes: the event loop makes columns of them, and has other things to do in between."""
 
 
-def _records(delta: StateDelta) -> bool:
-    return delta.rec_said and delta.rec_id is not None
-
-
-def _idle(delta: StateDelta) -> tuple[int | None, str | None]:
-    """As of when it says that it records nothing, and on whose word; None: it doesn't say so."""
-    return (delta.rec_as_of, delta.rec_evidence) if delta.rec_said and delta.rec_id is None else (None, None)
-
-
 async def flush(db: PgDb, deltas: dict[str, StateDelta]) -> None:
     """Writes it, with an event for each device that came online.
 
     Those that may come online are held first, as every event wants; the rows of states come after that, in one order.
     """
-    said = sorted(deltas.items())
+    deltas = dict(sorted(deltas.items()))
+    said = list(deltas.items())
     await db.hold([row[0] for row in await db.conn.fetch(_Q["offline"], [device_id for device_id, _ in said])])
     offline = set()
     for at in range(0, len(said), AT_ONCE):
         part = said[at : at + AT_ONCE]
-        rows = [(device_id, *_values(delta), *_idle(delta), states.SLACK_MS) for device_id, delta in part]
+        rows = [(device_id, *_values(delta), *states.idle(delta), states.SLACK_MS) for device_id, delta in part]
         offline |= {row[0] for row in await db.conn.fetch(_Q["update"], *columns(rows))}
-    await _firmware(db, said)
-    await db.many(queries("states")["says_recording"], [states.named(*each) for each in said if _records(each[1])])
+    if firmware := states.new_firmware(deltas):
+        await db.conn.execute(_Q["firmware"], *columns(firmware))
+    await db.many(queries("states")["says_recording"], states.running(deltas))
     came = [device_id for device_id, delta in said if delta.online_until > 0 and device_id in offline]
     if came:
         await db.conn.execute(_Q["came_online"], came)
         await _tell(db, came, deltas)
-
-
-async def _firmware(db: PgDb, said: list[tuple[str, StateDelta]]) -> None:
-    rows = [(id_, delta.firmware_version, delta.seen_at) for id_, delta in said if delta.firmware_version is not None]
-    if rows:
-        await db.conn.execute(_Q["firmware"], *columns(rows))
 
 
 async def _tell(db: PgDb, came: list[str], deltas: dict[str, StateDelta]) -> None:

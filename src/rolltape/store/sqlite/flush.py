@@ -27,10 +27,8 @@ _values = attrgetter(
 
 
 def _row(device_id: str, delta: StateDelta) -> tuple[Any, ...]:
-    idle = delta.rec_said and delta.rec_id is None
-    as_of, evidence = (delta.rec_as_of, delta.rec_evidence) if idle else (None, None)
-    until = delta.online_until
-    return (device_id, until, states.SLACK_MS, *_values(delta), as_of, evidence, delta.last_seen_by, delta.mqtt_until)
+    last = delta.last_seen_by, delta.mqtt_until
+    return (device_id, delta.online_until, states.SLACK_MS, *_values(delta), *states.idle(delta), *last)
 
 
 async def flush(db: SqliteDb, deltas: dict[str, StateDelta]) -> None:
@@ -40,10 +38,8 @@ async def flush(db: SqliteDb, deltas: dict[str, StateDelta]) -> None:
     """
     offline = [row[0] for row in db.rows(_Q["offline"], (msgspec.json.encode(list(deltas)).decode(),))]
     db.conn.executemany(_Q["update"], [_row(*said) for said in sorted(deltas.items())])
-    firmware = [(id_, said.firmware_version, said.seen_at) for id_, said in deltas.items() if said.firmware_version]
-    db.conn.executemany(_Q["firmware"], firmware)
-    running = [states.named(id_, said) for id_, said in deltas.items() if said.rec_said and said.rec_id is not None]
-    db.conn.executemany(queries("states")["says_recording"], running)
+    db.conn.executemany(_Q["firmware"], states.new_firmware(deltas))
+    db.conn.executemany(queries("states")["says_recording"], states.running(deltas))
     for device_id in offline:
         if deltas[device_id].online_until > 0:
             db.conn.execute(_Q["came_online"], (device_id,))

@@ -30,6 +30,14 @@ class StatePromises(Promises):
         assert (row.battery_percent, row.flags, row.online_until) == (0, 4, UNTIL + 1)
 
     @on_a_store
+    async def test_a_firmware_version_is_kept_as_it_was_said_also_an_empty_one(self, at: House) -> None:
+        device = await at.device()
+        for said in ("1.2.3", None, ""):
+            at.store.note_state(device, StateDelta(at.tenant_n, UNTIL, firmware_version=said, seen_at=NOW))
+            row = await at.store.get_device(at.tenant_n, device)
+            assert row.firmware_version == ("1.2.3" if said is None else said)
+
+    @on_a_store
     async def test_the_next_contact_is_known_before_it_is_written_and_after(self, at: House) -> None:
         device = await at.device()
         assert at.store.expected_at(device) is None
