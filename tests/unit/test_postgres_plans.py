@@ -49,7 +49,6 @@ def test_a_plan_that_was_made_on_an_empty_table_is_not_kept(tmp_path: Path, monk
     assert before != after
     assert after.count("using commands_list_by_status") == 2, after
     assert "using commands_idempotency" in after, after
-    assert "list_by_type" not in after, after
 
 
 def test_otherwise_it_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
