@@ -26,6 +26,7 @@ import apsw
 from rolltape.codes import Code, Problem
 from rolltape.store.connections import Hear, Op, nobody
 from rolltape.store.database import drive
+from rolltape.store.sqlite.checkpoints import Checkpoints
 from rolltape.store.sqlite.database import SqliteDb, connect, transaction
 
 P = ParamSpec("P")
@@ -69,6 +70,7 @@ class Writer:
         """Who hears, on the caller's loop and before any caller's answer, of each device whose binding ended, and of
         each of whose commands one has moved. `brief` are the operations that the loop has the time for."""
         self._db = connect(folder)
+        self._checkpoints = Checkpoints(folder, self._db.conn)
         self._hear = (on_ended, on_moved)
         self._brief = brief
         self._waiting: deque[_Job] = deque()
@@ -104,6 +106,7 @@ class Writer:
             await self._idle.wait()
         self._todo.put(None)
         await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._checkpoints.close)
         self._db.conn.close()
 
     def _round(self, loop: asyncio.AbstractEventLoop) -> None:
