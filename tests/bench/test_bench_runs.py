@@ -77,7 +77,7 @@ def test_heartbeats_steady_rates_lists_and_channels_are_measured(scratch: Path) 
     counts: dict[str, int] = {}
     for each in written["rows"]:
         counts[each["store"]] = counts.get(each["store"], 0) + 1
-    assert counts == {"sqlite": 1 + 2 + 2 + 1, "postgres": 1 + 2 + 2}
+    assert counts == {"sqlite": 1 + 2 + 2 + 1, "postgres": 1 + 2 + 2 + 1}
     shares = [each["more"] for each in written["rows"] if "server_share" in each["more"]]
     assert len(shares) == 2
     assert all(each["server_share"] > 0 for each in shares)
