@@ -2,39 +2,64 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import apsw
 import pytest
 
 from rolltape.store.sqlite import checkpoints
-from rolltape.store.sqlite.checkpoints import Checkpoints
-from rolltape.store.sqlite.database import FILE_NAME, SqliteDb, connect, transaction
+from rolltape.store.sqlite.checkpoints import SYNC_FAILED, Checkpoints
+from rolltape.store.sqlite.database import FILE_NAME, connect, transaction
 
 EACH = 50
-FRAME = 4096 + 24
-MANY = 5_000
+PATIENCE = 50_000
+"""Commits after which what should have happened by itself won't: far more than a slow thread needs."""
+
+
+class _Side:
+    """A connection that writes, and what folds its journal back."""
+
+    def __init__(self, folder: Path, each: int = EACH) -> None:
+        self.db = connect(folder)
+        self.db.conn.execute("CREATE TABLE IF NOT EXISTS notes (n INTEGER PRIMARY KEY, text BLOB NOT NULL)")
+        self.checkpoints = Checkpoints(folder, self.db.conn, each)
+        self.written = 0
+
+    def note(self) -> int:
+        """One commit, of a page and more; the pages in the journal then."""
+        with transaction(self.db):
+            self.db.conn.execute("INSERT INTO notes (text) VALUES (randomblob(4000))")
+        self.written += 1
+        self.checkpoints.follow()
+        return self.checkpoints._pages
+
+    def until_anew(self, times: int = 1) -> int:
+        """Writes until the journal has begun anew so often; the most pages that it had."""
+        longest = before = self.checkpoints._pages
+        for _ in range(PATIENCE):
+            pages = self.note()
+            longest, times, before = max(longest, pages), times - (pages < before), pages
+            if times == 0:
+                return longest
+        raise AssertionError("the journal only grew")
+
+    def close(self) -> None:
+        self.checkpoints.close()
+        self.db.conn.close()
 
 
 @contextmanager
-def _writer(folder: Path, each: int = EACH) -> Iterator[SqliteDb]:
-    db = connect(folder)
-    db.conn.execute("CREATE TABLE IF NOT EXISTS notes (n INTEGER PRIMARY KEY, text BLOB NOT NULL)")
-    beside = Checkpoints(folder, db.conn, each)
+def _writer(folder: Path, each: int = EACH) -> Iterator[_Side]:
+    side = _Side(folder, each)
     try:
-        yield db
+        yield side
     finally:
-        beside.close()
-        db.conn.close()
-
-
-def _note(db: SqliteDb) -> int:
-    """One commit of one page and more; the pages that the journal's file has room for then."""
-    with transaction(db):
-        db.conn.execute("INSERT INTO notes (text) VALUES (randomblob(4000))")
-    return (Path(db.conn.filename).parent / f"{FILE_NAME}-wal").stat().st_size // FRAME
+        side.close()
 
 
 def _notes(folder: Path) -> int:
@@ -46,20 +71,28 @@ def _notes(folder: Path) -> int:
     return int(found[0])
 
 
-def test_the_journal_begins_anew_while_commits_go_on(tmp_path: Path) -> None:
-    with _writer(tmp_path) as db:
-        longest = max(_note(db) for _ in range(MANY))
-        assert EACH < longest < MANY, "each commit is two pages or more, and it was never as long as all of them"
-        assert (tmp_path / FILE_NAME).stat().st_size > MANY * 4096 // 2, "and what isn't there any more is in the file"
-    assert _notes(tmp_path) == MANY
+def test_the_journal_begins_anew_again_and_again_while_commits_go_on(tmp_path: Path) -> None:
+    with _writer(tmp_path) as side:
+        longest = side.until_anew(20)
+        assert longest >= EACH
+        assert (tmp_path / FILE_NAME).stat().st_size > (side.written - longest) * 4096, (
+            "what isn't there is in the file"
+        )
+    assert _notes(tmp_path) == side.written
 
 
-def test_before_it_is_long_it_is_left_alone(tmp_path: Path) -> None:
-    with _writer(tmp_path, 100_000) as db:
-        size = (tmp_path / FILE_NAME).stat().st_size
-        for _ in range(2_000):  # SQLite itself would have folded it back after 1,000 pages
-            _note(db)
-        assert (tmp_path / FILE_NAME).stat().st_size == size
+def test_a_round_is_as_long_as_it_is_told_and_not_as_sqlite_would_have_it(tmp_path: Path) -> None:
+    db = connect(tmp_path)
+    db.conn.execute("PRAGMA wal_autocheckpoint=100")
+    db.conn.execute("CREATE TABLE notes (n INTEGER PRIMARY KEY, text BLOB NOT NULL)")
+    beside = Checkpoints(tmp_path, db.conn, 100_000)
+    size = (tmp_path / FILE_NAME).stat().st_size
+    for _ in range(200):
+        db.conn.execute("INSERT INTO notes (text) VALUES (randomblob(4000))")
+        beside.follow()
+    assert (tmp_path / FILE_NAME).stat().st_size == size
+    beside.close()
+    db.conn.close()
 
 
 def test_what_is_synced_beside_the_writer_is_the_file_by_a_descriptor_of_its_own(
@@ -75,49 +108,61 @@ def test_what_is_synced_beside_the_writer_is_the_file_by_a_descriptor_of_its_own
     db = connect(tmp_path)
     the_writers = checkpoints._descriptors(tmp_path / FILE_NAME)
     db.conn.close()
-    with _writer(tmp_path) as db:
-        for _ in range(MANY):
-            _note(db)
+    with _writer(tmp_path) as side:
+        side.until_anew(5)
+    assert len(synced) >= 5
     assert not the_writers & set(synced)
-    assert len(synced) > MANY // EACH // 3, "again and again, not each time after longer"
 
 
 def test_a_reader_of_what_is_old_holds_up_nobody_and_the_journal_begins_anew_once_it_is_gone(tmp_path: Path) -> None:
-    with _writer(tmp_path) as db:
-        _note(db)
+    with _writer(tmp_path) as side:
+        side.note()
         reader = connect(tmp_path)
         reader.conn.execute("BEGIN")
         assert reader.first("SELECT count(*) FROM notes") == (1,)
-        for _ in range(500):
-            long = _note(db)
-        assert long >= 1_000, "what the reader may still need stays"
+        while side.note() < 20 * EACH:
+            pass
         assert reader.first("SELECT count(*) FROM notes") == (1,)
         reader.conn.execute("ROLLBACK")
-        for _ in range(500):
-            longer = _note(db)
-        assert longer < 2 * long, "a file of a journal keeps its room; this one was written from its start again"
+        side.until_anew()
         reader.conn.close()
-    assert _notes(tmp_path) == 1_001
+        side.until_anew(3)
+    assert _notes(tmp_path) == side.written
+
+
+def test_a_writer_that_is_far_ahead_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_it, may_go_on = Event(), Event()
+
+    def sync(descriptor: int) -> None:
+        at_it.set()
+        may_go_on.wait()
+
+    monkeypatch.setattr(checkpoints, "_sync", sync)
+    with _writer(tmp_path) as side:
+        waits = checkpoints.MOST_ROUNDS * EACH
+
+        class Told(Event):
+            """What the writer waits for: then the disk is done."""
+
+            def wait(self, timeout: float | None = None) -> bool:
+                assert side.checkpoints._pages >= EACH + waits
+                may_go_on.set()
+                return super().wait(timeout)
+
+        side.checkpoints._done = Told()
+        while not may_go_on.is_set():
+            assert side.note() < EACH + 2 * waits, "nobody waited"
+        assert at_it.is_set()
+        side.until_anew(2)
+    assert _notes(tmp_path) == side.written
 
 
 def test_two_writers_of_one_file_fold_its_journal_back_side_by_side(tmp_path: Path) -> None:
     with _writer(tmp_path) as one, _writer(tmp_path) as other:
-        longest = max(_note(db) for _ in range(1_500) for db in (one, other))
-    assert longest < 3_000
-    assert _notes(tmp_path) == 3_000
-
-
-def test_a_disk_that_refuses_fails_no_commit_that_is_durable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(descriptor: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(checkpoints, "_sync", refuse)
-    with _writer(tmp_path) as db:
-        longest = max(_note(db) for _ in range(1_000))
-    assert longest < 1_000, "SQLite syncs by itself, and tells"
-    assert _notes(tmp_path) == 1_000
+        for _ in range(5):
+            one.until_anew()
+            other.until_anew()
+    assert _notes(tmp_path) == one.written + other.written
 
 
 def _try_to_own(folder: str) -> None:
@@ -141,3 +186,55 @@ def test_the_writers_locks_outlive_what_worked_beside_it(tmp_path: Path) -> None
     other.join(30)
     db.conn.close()
     assert other.exitcode == 0
+
+
+_ENDS = """
+import sys
+from pathlib import Path
+from rolltape.store.sqlite import checkpoints
+from tests.unit.test_checkpoints import _Side, {how}
+
+side = _Side(Path(sys.argv[1]))
+{how}(side, checkpoints)
+for _ in range(100_000):
+    side.note()
+    print(side.written, flush=True)
+"""
+
+
+def the_disk_refuses(side: _Side, where: object) -> None:
+    """Each sync beside the writer fails, as where the disk has lost a page."""
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    where._sync = refuse  # type: ignore[attr-defined]
+
+
+def it_is_killed(side: _Side, where: object) -> None:
+    """The third time that it would sync it is killed, in the midst of a round."""
+    real, left = where._sync, [3]  # type: ignore[attr-defined]
+
+    def die(descriptor: int) -> None:
+        real(descriptor)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), 9)
+
+    where._sync = die  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("how", "code"), [(the_disk_refuses, SYNC_FAILED), (it_is_killed, -9)])
+def test_a_process_that_cannot_trust_its_disk_ends_and_what_was_committed_is_there_when_it_starts_again(
+    tmp_path: Path, how: Callable[..., None], code: int
+) -> None:
+    script = _ENDS.format(how=how.__name__)
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.returncode == code, run.stderr
+    told = int(run.stdout.split()[-1])
+    assert _notes(tmp_path) in (told, told + 1)
+    with _writer(tmp_path) as side:
+        side.until_anew(2)
+    assert _notes(tmp_path) >= told + side.written

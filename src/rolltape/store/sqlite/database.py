@@ -22,6 +22,8 @@ BUSY_TIMEOUT_MS = 10_000
 MAPPED_BYTES = 2**31 if sys.maxsize > 2**32 else 2**28
 """How much of the file is read where the system keeps it, not copied: address space, and no memory. SQLite's own limit
 is just below 2 GiB."""
+AUTOCHECKPOINT = 16_000
+"""Pages of the journal after which a connection that isn't the server's writer folds it back (see `checkpoints`)."""
 PACKAGE = __package__
 
 
@@ -127,7 +129,7 @@ def connect(folder: Path, *, readonly: bool = False) -> SqliteDb:
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-65536",
-        "wal_autocheckpoint=16000",
+        f"wal_autocheckpoint={AUTOCHECKPOINT}",
     ):
         if not (readonly and pragma.startswith("journal_mode")):
             conn.execute(f"PRAGMA {pragma}").fetchall()

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from rolltape.store.database import own_queries, queries
+from rolltape.store.database import own_texts, queries
 from rolltape.store.inputs import StateDelta
 from rolltape.store.operations import states
 from rolltape.store.sqlite.database import PACKAGE, SqliteDb
 
-_Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("flush.")}
+_Q = own_texts(PACKAGE, "flush")
 _values = attrgetter(
     "battery_percent",
     "storage_used_mb",

@@ -160,6 +160,7 @@ class Writer:
         except (_Spoilt, apsw.Error):
             _news(self._db)  # of what was rolled back there is none
             outcomes = [self._commit_alone(job) for job in batch]
+        self._checkpoints.follow()
         return outcomes, _news(self._db)
 
     def _commit_together(self, batch: list[_Job]) -> list[_Outcome]:
