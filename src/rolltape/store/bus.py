@@ -75,6 +75,11 @@ class NodeBus:
         """A line on which `came` is called for each letter. Raises whatever keeps it from being one."""
         raise NotImplementedError
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the other nodes can be heard at present."""
+        return self.listening.is_set()
+
     def publish(self, topics: Iterable[str]) -> None:
         """Tells the other nodes, soon."""
         self._out.update(dict.fromkeys(topics))

@@ -121,6 +121,11 @@ def own_queries(package: str) -> Mapping[str, Query]:
     return {query.name: query for name in files for query in _named(folder, name).values()}
 
 
+def own_texts(package: str, file: str) -> dict[str, str]:
+    """The texts of what is in one file of these, by name, for whoever sends them as they stand."""
+    return {name: str(query) for name, query in _named(resources.files(package) / "sql", file).items()}
+
+
 @cache
 def migrations(package: str) -> tuple[tuple[int, str], ...]:
     """The numbered migrations in that package, `0001_first.sql` first."""

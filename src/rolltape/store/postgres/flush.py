@@ -4,13 +4,13 @@ from operator import attrgetter
 
 from rolltape.domain import views
 from rolltape.domain.rows import DeviceRow
-from rolltape.store.database import own_queries, queries
+from rolltape.store.database import own_texts, queries
 from rolltape.store.inputs import StateDelta
 from rolltape.store.operations import events, states
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from rolltape.store.postgres.unit import Q, columns
 
-_Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("flush.")}
+_Q = own_texts(PACKAGE, "flush")
 _COLUMNS = (
     "online_until",
     "battery_percent",

@@ -1,13 +1,13 @@
 """Quick looks: as many as wait at the same time are one query."""
 
 from rolltape.domain.rows import BoundRow, TokenRow
-from rolltape.store.database import own_queries
+from rolltape.store.database import own_texts
 from rolltape.store.inputs import DeviceFacts
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from rolltape.store.postgres.lane import Looks
 
-_Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("looks.")}
+_Q = own_texts(PACKAGE, "looks")
 
 
 PACE_SECONDS = 0.002

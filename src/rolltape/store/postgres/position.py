@@ -8,7 +8,7 @@ the greatest number of that moment is still to come.
 import asyncio
 from typing import Final
 
-from rolltape.store.database import own_queries
+from rolltape.store.database import own_texts
 from rolltape.store.postgres.connections import PgConnections
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from rolltape.store.postgres.lane import Looks
@@ -17,8 +17,8 @@ PAUSE_SECONDS: Final = 0.002
 PATIENCE: Final = 100
 """So many looks; then the position that is known already has to do. It only grows later."""
 
-_GIVEN: Final = str(own_queries(PACKAGE)["relays.last_event"])
-_Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("position.")}
+_GIVEN: Final = own_texts(PACKAGE, "relays")["last_event"]
+_Q = own_texts(PACKAGE, "position")
 
 
 class Position:

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from rolltape.domain.lifecycle import Move
 from rolltape.domain.rows import CommandRow
-from rolltape.store.database import own_queries
+from rolltape.store.database import own_texts
 from rolltape.store.inputs import DeviceFacts
 from rolltape.store.operations import events, moves
 from rolltape.store.postgres.database import PACKAGE, PgDb
 from rolltape.wire.keys import Alg
 
-Q = {name.split(".")[1]: str(text) for name, text in own_queries(PACKAGE).items() if name.startswith("rounds.")}
+Q = own_texts(PACKAGE, "rounds")
 
 
 class Spoilt(Exception):
