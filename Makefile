@@ -18,7 +18,7 @@ help:
 	@echo "make test    the gate and every test"
 	@echo "make check   the gate alone: format, lint, types, import floors, docs against code"
 	@echo "make chaos   ten minutes of torment for two servers and PostgreSQL, and whether every promise was kept"
-	@echo "make bench   the benchmarks: ratios against a hand-written peer, queues and limits (about 25 minutes)"
+	@echo "make bench   the benchmarks: ratios against a hand-written peer, queues and limits (about half an hour)"
 	@echo "make docs    write the generated parts of docs/ again"
 	@echo "make format  put every file in the house's format"
 	@echo "make lock    resolve the lock files again (needs uv)"

@@ -191,7 +191,7 @@ class Settings:
         "ROLLTAPE_MQTT_CREDENTIALS",
         _path,
         None,
-        "the same for ROLLTAPE_MQTT=tls://… or nats://…",
+        "file (mode 0600) that says who this server is to ROLLTAPE_MQTT=tls://… or nats://…: .creds, or an NKEY seed",
     )
     mqtt_auth_secret: str | None = _setting(
         "ROLLTAPE_MQTT_AUTH_SECRET",

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
+import httpx2
 import paho.mqtt.client as paho
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -81,6 +82,12 @@ def recorder_on(broker: Broker, url: str, device: BoundDevice, folder: Path) -> 
     )
 
 
+def told(server: ServerProcess, name: str) -> float:
+    """A number of the server's `/metrics`; 0 where it isn't there yet."""
+    text = httpx2.get(f"{server.url}/metrics").text
+    return float(text.partition(f"\nrolltape_{name} ")[2].partition("\n")[0] or 0)
+
+
 def is_up(recorder: FakeRecorder) -> bool:
     return bool(recorder.ask(lambda parts: parts.channel.up.is_set()))
 
@@ -136,13 +143,17 @@ def test_a_broker_that_is_gone_costs_seconds_and_no_command(tmp_path: Path) -> N
         device = bound(client, "alone")
         recorder = stack.enter_context(recorder_on(broker, client.url, device, tmp_path))
         until(lambda: is_up(recorder), "the broker")
+        assert told(server, "mqtt_up") == 1
+        until(lambda: told(server, 'mqtt_messages_total{topic="heartbeat"}'), "the first heartbeat")
         broker.stop()
         done = client.devices.stop_recording(device.id, wait=30)
         assert (done.status, done.error and done.error.code) == ("failed", "not_recording")
         assert done.delivery.route in ("poll", "heartbeat")
+        assert told(server, "mqtt_up") == 0
         broker.start()
         until(lambda: is_up(recorder), "the broker that is back")
         until(lambda: client.devices.stop_recording(device.id, wait=5).delivery.route == "channel", "the way by it")
+        assert told(server, "mqtt_up") == 1
 
 
 def test_a_server_that_is_killed_loses_nothing_that_a_device_said(tmp_path: Path) -> None:

@@ -156,6 +156,7 @@ def test_metrics_are_of_all_nodes_whichever_is_asked(nodes: ServerProcess) -> No
     assert sum(int(count) for _, count in counts) == 40
     assert text.count("\nprocess_resident_memory_bytes{") == 2
     assert text.count("# TYPE rolltape_channels_open") == 1
+    assert re.findall(r'rolltape_wakeups_heard\{node="(\d)"\} (\d)', text) == [("1", "1"), ("2", "1")]
 
 
 def test_two_deployments_do_not_share_a_port(nodes: ServerProcess, tmp_path: Path) -> None:

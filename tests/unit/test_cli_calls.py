@@ -1,5 +1,6 @@
 """The shell against a scripted server: what is printed, and how it ends."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from rolltape.cli.exits import ExitCode
 from rolltape.cli.main import main
 from rolltape.cli.output import length, size
+from tests.postgres import url_of
 from tests.unit.sdk_server import (
     BOUND,
     COMMAND,
@@ -387,3 +389,11 @@ def test_a_key_for_a_folder_that_had_no_database_is_told_so(shell: Shell, tmp_pa
     assert (first.code, second.code) == (0, 0)
     assert "had no database" in first.err
     assert "had no database" not in second.err
+
+
+def test_a_key_in_postgres_is_good_for_all_servers_and_nobody_says_otherwise(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLTAPE_DATABASE", asyncio.run(url_of(tmp_path / "database")))
+    ended = shell("keys", "create", "--data", str(tmp_path / "new"))
+    assert (ended.code, "had no database" in ended.err) == (0, False)

@@ -174,7 +174,7 @@ def create_key(
         raise typer.BadParameter("test or live", param_hint="--mode")
     from rolltape import wiring
 
-    is_new = not (data / "rolltape.db").exists()
+    is_new = not os.environ.get("ROLLTAPE_DATABASE") and not (data / "rolltape.db").exists()
     made: dict[str, Any] = wiring.admin_create_key(data, mode, chosen, name, project)
     shown = {field: made[field] for field in ("id", "key", "project_id", "scopes")}
     out = Output(as_json=json)

@@ -15,6 +15,11 @@ EVERYTHING: Final = "*"
 class Bus(Protocol):
     """How the nodes that share a database tell each other what has changed. What it loses costs seconds."""
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether the other nodes can be heard at present."""
+        ...
+
     def publish(self, topics: Iterable[str]) -> None:
         """Tells the other nodes, soon."""
         ...

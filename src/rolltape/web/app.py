@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolltape.codes import Code, Problem
 from rolltape.delivery.channels import Channels
+from rolltape.delivery.mqtt.route import MqttRoute
 from rolltape.web.broker_api import PREFIX, BrokerDoor
 from rolltape.web.call import ClientGone, Message, Receive, Scope, Send
 from rolltape.web.errors import ENDING, INTERNAL, log_unexpected
@@ -115,6 +116,10 @@ class WebApp:
         """From now on /metrics answers for these, and they for this one. Raises OSError."""
         self._shared.siblings = siblings
         await siblings.open(lambda: told_by(siblings.number, of_this_node(self._shared)))
+
+    def watch(self, route: MqttRoute) -> None:
+        """From now on `/metrics` tells of the MQTT route too."""
+        self._shared.mqtt = route
 
     def over_device_rate(self, device_id: str) -> float:
         """Counts one message of a device that comes by another way; in how many seconds it may say it again."""

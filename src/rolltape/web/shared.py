@@ -4,6 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rolltape.delivery.channels import Channels
+from rolltape.delivery.mqtt.route import MqttRoute
 from rolltape.web.limits import RateLimiter
 from rolltape.web.siblings import Siblings
 from rolltape.web.waiting import Holds
@@ -18,7 +19,7 @@ RequestCounts = Counter[tuple[str, int]]
 
 class Shared:
     """The services, the rate limits, the held answers, the live channels, the OpenAPI document, whether the server
-    wants requests, and the other nodes of its parent, if it has one."""
+    wants requests, and, where there are any, the MQTT route and the other nodes of its parent."""
 
     def __init__(self, app: "Services", *, key_rate: float, device_rate: float) -> None:
         self.app = app
@@ -31,4 +32,5 @@ class Shared:
         self.requests: RequestCounts = Counter()
         self.document = b"{}"
         self.ready = True
+        self.mqtt: MqttRoute | None = None
         self.siblings: Siblings | None = None

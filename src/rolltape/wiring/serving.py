@@ -100,6 +100,7 @@ async def _serve(settings: Settings, seat: Seat) -> int:
         if settings.mqtt is not None:
             broker = BrokerSide(app, web.over_device_rate)
             broker.start()
+            web.watch(broker.route)
             duties.append(MqttSweep(broker.route))
         workers = [asyncio.create_task(run_for_ever(duty, app), name=duty.name) for duty in duties]
         ending.on_signals()
