@@ -66,7 +66,8 @@ class Checkpoints:
         self._todo.put(False)
         self._thread.join()
         self._beside.close()
-        self._writes.wal_autocheckpoint(AUTOCHECKPOINT)
+        with suppress(apsw.ConnectionClosedError):
+            self._writes.wal_autocheckpoint(AUTOCHECKPOINT)
 
     def follow(self) -> None:
         """After a commit: begins to fold the journal back, or ends it, where it is time."""
