@@ -1,5 +1,3 @@
--- `(SELECT 'pending')`: see rounds.sql.
-
 -- name: count_open_at_most
 SELECT count(*) FROM (
     SELECT 1 FROM commands WHERE device_id = ? AND status IN ('pending', 'delivered') LIMIT ?
@@ -17,7 +15,7 @@ SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result
        expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
        relay_grants_until
 FROM commands
-WHERE device_id = :device_id AND status = (SELECT 'pending') AND generation = :generation
+WHERE device_id = :device_id AND status = 'pending' AND generation = :generation
   AND coalesce(CASE :route::text WHEN 'relay' THEN last_relayed_at ELSE last_polled_at END, 0)
       NOT BETWEEN :quiet_since::bigint + 1 AND :now::bigint
   AND id NOT IN (SELECT json_array_elements_text(:but::json))

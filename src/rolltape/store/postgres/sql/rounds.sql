@@ -1,8 +1,4 @@
 -- What is done for many callers at once: each statement takes arrays, one element a row.
---
--- `status = (SELECT 'pending')`: the planner can't tell that this is 'pending', so it can't take the index of all that is
--- open, commands_open_until, for one device's. Where nobody has counted the rows since there were few it would, and each
--- look went through all that is open. One status at a time: of two it would rather read all that a device ever had.
 
 -- name: hold
 -- Takes hold of devices, in one order, so that no two rounds wait for each other; and what is known of them.
@@ -21,10 +17,7 @@ SELECT a.i,
        CASE WHEN a.counts THEN (
            SELECT count(*) FROM (
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = (SELECT 'pending') AND o.type <> 'factory_reset'
-               UNION ALL
-               SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = (SELECT 'delivered') AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id AND o.status IN ('pending', 'delivered') AND o.type <> 'factory_reset'
                LIMIT $6::bigint
            ) AS open
        ) ELSE 0 END,
@@ -43,18 +36,12 @@ FROM unnest($1::int[], $2::text[], $3::text[]) AS a (i, device_id, id)
 JOIN commands AS c ON c.device_id = a.device_id AND c.id = a.id
 
 -- name: open_of
--- OFFSET 0: one look for each status, and so by the index that has both.
-SELECT c.*
-FROM unnest(ARRAY['pending', 'delivered']) AS s (status)
-CROSS JOIN LATERAL (
-    SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message,
-           created_at, expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes,
-           last_offered_at, evidence, relay_grants_until
-    FROM commands AS o
-    WHERE o.device_id = ANY ($1::text[]) AND o.status = s.status
-    OFFSET 0
-) AS c
-ORDER BY c.device_id, c.n
+SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result, error_code, error_message, created_at,
+       expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
+       relay_grants_until
+FROM commands
+WHERE device_id = ANY ($1::text[]) AND status IN ('pending', 'delivered')
+ORDER BY device_id, n
 
 -- name: offerable
 SELECT a.i, c.*
@@ -66,7 +53,7 @@ CROSS JOIN LATERAL (
            created_at, expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes,
            last_offered_at, evidence, relay_grants_until
     FROM commands AS w
-    WHERE w.device_id = a.device_id AND w.status = (SELECT 'pending') AND w.generation = a.generation
+    WHERE w.device_id = a.device_id AND w.status = 'pending' AND w.generation = a.generation
       AND coalesce(CASE a.route WHEN 'relay' THEN w.last_relayed_at WHEN 'channel' THEN w.last_offered_at
                               ELSE w.last_polled_at END, 0)
           NOT BETWEEN a.quiet_since + 1 AND a.now
@@ -84,7 +71,7 @@ SELECT a.i, c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.s
        c.offered_routes, c.last_offered_at, c.evidence, c.relay_grants_until
 FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[]) AS a (i, device_id, generation, now)
 JOIN commands AS c
-  ON c.device_id = a.device_id AND c.status = (SELECT 'delivered') AND c.generation = a.generation AND c.route = 'relay'
+  ON c.device_id = a.device_id AND c.status = 'delivered' AND c.generation = a.generation AND c.route = 'relay'
  AND c.relay_grants_until <= a.now
 ORDER BY a.i, CASE c.type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, c.seq
 
@@ -92,8 +79,7 @@ ORDER BY a.i, CASE c.type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN
 -- What a report that lands depends on, beside its command.
 SELECT a.i,
        EXISTS (SELECT 1 FROM commands AS n
-               WHERE n.device_id = c.device_id AND n.status = (SELECT 'executed') AND n.n > c.n
-                 AND n.type = 'start_recording'),
+               WHERE n.device_id = c.device_id AND n.status = 'executed' AND n.n > c.n AND n.type = 'start_recording'),
        s.rec_active = 1 AND (s.rec_until IS NULL OR s.rec_until > a.now),
        EXISTS (SELECT 1 FROM recordings AS r
                WHERE r.tenant_n = c.tenant_n AND r.device_id = c.device_id AND r.id = a.recording_id
@@ -165,16 +151,17 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
 ORDER BY a.i
 
 -- name: before_creation_at_once
--- What `hold` and `before_creation` find, without taking hold.
+-- What `hold` and `before_creation` find, without taking hold. Where the tables are still empty any index seems as good as
+-- another, so each look is written such that one alone fits best: the plan is kept.
 SELECT a.i, b.device_id, b.tenant_n, b.generation, b.end_user_id IS NOT NULL, d.deleted_at IS NOT NULL, d.grant_alg,
        b.held_kids, s.next_contact_at, b.last_seq, b.last_stop_seq, b.last_ended_stop_seq,
        (
            SELECT count(*) FROM (
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = (SELECT 'pending') AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id AND o.status = 'pending' AND o.type <> 'factory_reset'
                UNION ALL
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = (SELECT 'delivered') AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id AND o.status = 'delivered' AND o.type <> 'factory_reset'
                LIMIT $4::bigint
            ) AS open
        ),
