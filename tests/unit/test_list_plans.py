@@ -13,13 +13,13 @@ from tests.postgres import url_of
 
 LISTS = {
     "list": ("commands_of_device", "commands_pkey"),
-    "list_by_type": ("commands_of_device", "commands_list_by_type"),
+    "list_by_type": ("commands_of_device", "commands_pkey"),
     "list_by_status": ("commands_list_by_status", "commands_list_by_status"),
     "list_by_status_and_type": ("commands_list_by_status", "commands_list_by_status"),
 }
 VALUES = {
     "list": [],
-    "list_by_type": ["stop_recording"],
+    "list_by_type": ["start_recording"],
     "list_by_status": ["failed"],
     "list_by_status_and_type": ["failed", "start_recording"],
 }

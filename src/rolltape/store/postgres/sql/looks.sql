@@ -1,11 +1,15 @@
--- Quick looks for many callers at once.
+-- Quick looks for many callers at once. How they say "pending": see rounds.sql.
 
 -- name: tokens
 SELECT t.hash, t.n, t.tenant_n, d.project_id, d.mode, t.device_id, t.generation, t.first_used_at, t.replaced_at,
        t.ended_at, v.heartbeat_sec, v.grant_alg, b.held_kids,
        -- Most calls with a token are heartbeats, which ask that next. LIMIT: by the index for this device, and in no
        -- plan all that wait for anybody.
-       (SELECT true FROM commands AS c WHERE c.device_id = t.device_id AND c.status = 'pending' LIMIT 1) IS NOT NULL
+       (SELECT true FROM commands AS c
+        WHERE c.device_id = t.device_id
+          AND CASE c.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+          AND c.status = (SELECT 'pending')
+        LIMIT 1) IS NOT NULL
 FROM device_tokens AS t
 JOIN tenants AS d ON d.n = t.tenant_n
 JOIN devices AS v ON v.id = t.device_id
@@ -15,7 +19,11 @@ WHERE t.hash = ANY ($1::bytea[])
 -- name: pending
 SELECT a.device_id
 FROM unnest($1::text[]) AS a (device_id)
-WHERE (SELECT true FROM commands AS c WHERE c.device_id = a.device_id AND c.status = 'pending' LIMIT 1)
+WHERE (SELECT true FROM commands AS c
+       WHERE c.device_id = a.device_id
+         AND CASE c.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+         AND c.status = (SELECT 'pending')
+       LIMIT 1)
 
 -- name: facts
 SELECT b.device_id, b.tenant_n, b.generation, b.end_user_id IS NOT NULL, d.grant_alg, b.held_kids, s.next_contact_at

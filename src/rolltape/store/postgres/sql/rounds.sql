@@ -1,4 +1,8 @@
 -- What is done for many callers at once: each statement takes arrays, one element a row.
+--
+-- `CASE status …` says "open" in the words of the index commands_open, and `status = (SELECT 'pending')` says "pending" so
+-- that the planner doesn't see that it is open: so what is open on a device is found by that index, and never by the one
+-- of all that is open, commands_open_until, which fits too where nobody has counted the rows since there were few.
 
 -- name: hold
 -- Takes hold of devices, in one order, so that no two rounds wait for each other; and what is known of them.
@@ -17,7 +21,9 @@ SELECT a.i,
        CASE WHEN a.counts THEN (
            SELECT count(*) FROM (
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status IN ('pending', 'delivered') AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id
+                 AND CASE o.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+                 AND o.type <> 'factory_reset'
                LIMIT $6::bigint
            ) AS open
        ) ELSE 0 END,
@@ -40,7 +46,8 @@ SELECT n, id, tenant_n, device_id, generation, seq, type, status, params, result
        expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes, last_offered_at, evidence,
        relay_grants_until
 FROM commands
-WHERE device_id = ANY ($1::text[]) AND status IN ('pending', 'delivered')
+WHERE device_id = ANY ($1::text[])
+  AND CASE status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
 ORDER BY device_id, n
 
 -- name: offerable
@@ -53,7 +60,9 @@ CROSS JOIN LATERAL (
            created_at, expires_at, delivered_at, executed_at, reported_at, route, offers, offered_routes,
            last_offered_at, evidence, relay_grants_until
     FROM commands AS w
-    WHERE w.device_id = a.device_id AND w.status = 'pending' AND w.generation = a.generation
+    WHERE w.device_id = a.device_id
+      AND CASE w.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+      AND w.status = (SELECT 'pending') AND w.generation = a.generation
       AND coalesce(CASE a.route WHEN 'relay' THEN w.last_relayed_at WHEN 'channel' THEN w.last_offered_at
                               ELSE w.last_polled_at END, 0)
           NOT BETWEEN a.quiet_since + 1 AND a.now
@@ -71,7 +80,9 @@ SELECT a.i, c.n, c.id, c.tenant_n, c.device_id, c.generation, c.seq, c.type, c.s
        c.offered_routes, c.last_offered_at, c.evidence, c.relay_grants_until
 FROM unnest($1::int[], $2::text[], $3::bigint[], $4::bigint[]) AS a (i, device_id, generation, now)
 JOIN commands AS c
-  ON c.device_id = a.device_id AND c.status = 'delivered' AND c.generation = a.generation AND c.route = 'relay'
+  ON c.device_id = a.device_id
+ AND CASE c.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+ AND c.status = (SELECT 'delivered') AND c.generation = a.generation AND c.route = 'relay'
  AND c.relay_grants_until <= a.now
 ORDER BY a.i, CASE c.type WHEN 'factory_reset' THEN 0 WHEN 'stop_recording' THEN 1 ELSE 2 END, c.seq
 
@@ -151,17 +162,15 @@ FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::te
 ORDER BY a.i
 
 -- name: before_creation_at_once
--- What `hold` and `before_creation` find, without taking hold. Where the tables are still empty any index seems as good as
--- another, so each look is written such that one alone fits best: the plan is kept.
+-- What `hold` and `before_creation` find, without taking hold.
 SELECT a.i, b.device_id, b.tenant_n, b.generation, b.end_user_id IS NOT NULL, d.deleted_at IS NOT NULL, d.grant_alg,
        b.held_kids, s.next_contact_at, b.last_seq, b.last_stop_seq, b.last_ended_stop_seq,
        (
            SELECT count(*) FROM (
                SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = 'pending' AND o.type <> 'factory_reset'
-               UNION ALL
-               SELECT 1 FROM commands AS o
-               WHERE o.device_id = a.device_id AND o.status = 'delivered' AND o.type <> 'factory_reset'
+               WHERE o.device_id = a.device_id
+                 AND CASE o.status WHEN 'pending' THEN true WHEN 'delivered' THEN true ELSE false END
+                 AND o.type <> 'factory_reset'
                LIMIT $4::bigint
            ) AS open
        ),
