@@ -1,6 +1,6 @@
 """How many machines a fleet needs, and what it costs: the arithmetic of docs/scaling.md, from what was measured.
 
-Each figure of `Measured` comes from a run that docs/scaling.md names, but for those of a whole command and of rows: they
+Each figure of `Measured` comes from a run that docs/scaling.md names. Those of a whole command and of rows do not: they
 are estimates from runs of the simulator. Each of `Assumed` is a choice or a price that the reader should replace by
 their own. `python -m bench.plan --devices 1000000` prints the plan of any fleet.
 """
