@@ -157,6 +157,64 @@ def test_a_writer_that_is_far_ahead_waits(tmp_path: Path, monkeypatch: pytest.Mo
     assert _notes(tmp_path) == side.written
 
 
+def test_what_nobody_foresaw_ends_no_round_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = checkpoints._sync, [1]
+
+    def stumble(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise RuntimeError("unforeseen")
+        real(descriptor)
+
+    monkeypatch.setattr(checkpoints, "_sync", stumble)
+    monkeypatch.setattr(checkpoints, "MOST_ROUNDS", PATIENCE)  # so that nobody waits for a thread that is gone
+    with _writer(tmp_path) as side:
+        side.until_anew(3)
+    assert left[0] < 0, "it was tried again"
+    assert _notes(tmp_path) == side.written
+
+
+class _Refusing(apsw.VFSFile):
+    """A file that can't be synced while `refuses` says so."""
+
+    refuses = False
+
+    def xSync(self, flags: int) -> None:
+        if _Refusing.refuses:
+            error = apsw.IOError("Input/output error")
+            vars(error)["extendedresult"] = apsw.SQLITE_IOERR_FSYNC
+            raise error
+        super().xSync(flags)
+
+
+class _Disk(apsw.VFS):
+    def __init__(self) -> None:
+        self.name, self.base = "refusing", ""
+        super().__init__(self.name, self.base)
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _Refusing:
+        return _Refusing(self.base, name, flags)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_sync_of_sqlites_own_that_fails_ends_the_process_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(error: BaseException) -> None:
+        raise Ended from error
+
+    monkeypatch.setattr(checkpoints, "_end_here", end)
+    disk = _Disk()
+    conn = apsw.Connection(str(tmp_path / FILE_NAME), vfs=disk.name)
+    conn.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE notes (n)").fetchall()
+    monkeypatch.setattr(_Refusing, "refuses", True)
+    with pytest.raises(Ended):
+        checkpoints._fold(conn)
+    monkeypatch.setattr(_Refusing, "refuses", False)
+    conn.close()
+
+
 def test_two_writers_of_one_file_fold_its_journal_back_side_by_side(tmp_path: Path) -> None:
     with _writer(tmp_path) as one, _writer(tmp_path) as other:
         for _ in range(5):

@@ -59,6 +59,7 @@ LOOKS = {
     "offerable": (Q, "'{0}', '{dev_1}', '{1}', '{poll}', '{0}', '{1}', '{4}', '{NULL}', '{f}'"),
     "tokens": (LOOK, "'{x}'"),
     "pending": (LOOK, "'{dev_1}'"),
+    "taken_without_a_word": (Q, "'{0}', '{dev_1}', '{1}', '{9}'"),
 }
 
 
@@ -85,6 +86,27 @@ def test_what_is_open_on_one_device_is_not_sought_among_all_that_is_open(tmp_pat
     found = asyncio.run(plan())
     assert "commands_open_until" not in found, found
     assert "on commands" in found, found
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_is_open_on_one_device_is_not_sought_in_all_that_it_ever_had(tmp_path: Path, name: str) -> None:
+    texts, values = LOOKS[name]
+
+    async def plan() -> str:
+        url = await url_of(tmp_path)
+        async with open_pg(url) as db:
+            await db.conn.execute(_FILL)
+            await db.conn.execute("VACUUM (ANALYZE) commands")  # of one status: any other may be as common as that
+            at = PgConnections(await open_pool(url, 1), nobody, nobody)
+            async with at.connection() as own:
+                await own.conn.execute(f"PREPARE look AS {texts[name]}")
+                rows = await own.conn.fetch(f"EXPLAIN EXECUTE look ({values})")
+            await at.close()
+        return "\n".join(row[0] for row in rows)
+
+    found = asyncio.run(plan())
+    assert "commands_pkey" not in found, found
+    assert "commands_id " not in found, found
 
 
 def test_otherwise_it_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

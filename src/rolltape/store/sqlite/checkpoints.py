@@ -108,6 +108,9 @@ class Checkpoints:
                 folded = _fold(self._beside)
                 self._folded = self._pages if folded is None else folded
                 self._sync_the_file()
+            except Exception:  # else the thread would be gone, and a writer that is far ahead wait for ever
+                log.exception("the journal can't be folded back, and grows")
+                self._folded = self._pages
             finally:
                 self._phase = _Phase.REST
                 self._done.set()
