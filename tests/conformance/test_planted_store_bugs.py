@@ -13,6 +13,8 @@ from rolltape.store.database import drive, queries
 from rolltape.store.operations import bindings, expiry, moves, states
 from rolltape.store.sqlite import flush, writer
 from rolltape.store.sqlite.connections import SqliteConnections
+from rolltape.store.sqlite.lulls import Lulls
+from rolltape.store.sqlite.store import SqliteStore
 from rolltape.store.stored import Stored
 from tests.conformance.test_sqlite_store import SqliteSuite as Suite
 
@@ -74,7 +76,25 @@ def _a_binding_ends_amid_expiry(patch: Patch) -> None:
 
 def _nobody_hears(patch: Patch) -> None:
     """A command moves, and its device is not told of."""
-    patch.setattr(writer, "_news", lambda db: ([], []))
+    patch.setattr(writer, "_news", lambda db: ([], [], []))
+
+
+def _a_lull_lasts(patch: Patch) -> None:
+    """What is known of a device for which nothing waits isn't forgotten when it has a new command."""
+    patch.setattr(Lulls, "ended", lambda self, device_id: None)
+
+
+def _a_lull_ends_with_the_answer(patch: Patch) -> None:
+    """It is forgotten by whoever created the command; who goes away before doesn't come to that."""
+
+    async def wrong(self: SqliteStore, new: Any, now: int) -> Any:
+        created = await create(self, new, now)
+        ended(self._lulls, new.device_id)
+        return created
+
+    create, ended = SqliteStore.create_command, Lulls.ended
+    patch.setattr(SqliteStore, "create_command", wrong)
+    patch.setattr(Lulls, "ended", lambda self, device_id: None)
 
 
 def _one_look_will_do(patch: Patch) -> None:
@@ -171,6 +191,8 @@ PLANTS: tuple[tuple[Callable[[Patch], None], Callable[[Suite, Path], None]], ...
         _sql("relays", "claims_of", "WHERE command_id = ?", "WHERE command_id <> ?"),
         Suite.test_claims_do_not_fill_the_disk,
     ),
+    (_a_lull_lasts, Suite.test_a_look_at_what_waits_finds_pending_commands_alone),
+    (_a_lull_ends_with_the_answer, Suite.test_what_a_caller_created_who_went_away_waits_all_the_same),
     (_nobody_hears, Suite.test_whatever_moves_a_command_its_device_is_told_of),
     (_nobody_hears, Suite.test_a_reset_that_expires_tells_of_its_device),
     (

@@ -4,15 +4,13 @@ The one call that a sleeping device makes, so it is the hot path: with nothing t
 look at an index and no write.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from rolltape.codes import Code, Problem
 from rolltape.delivery.items import take_acks, take_results
 from rolltape.delivery.offering import offers_for
 from rolltape.domain import views
-from rolltape.domain.principal import DevicePrincipal, Direct, RelayedDevice, Speaker
+from rolltape.domain.principal import DevicePrincipal, Direct, KeyPrincipal, RelayedDevice, Speaker
 from rolltape.service.auth import require_bound
 from rolltape.service.context import Services
 from rolltape.service.grants import learn_keys
@@ -25,14 +23,13 @@ from rolltape.wire.heartbeat import Connection, Heartbeat, HeartbeatAnswer, Reco
 from rolltape.wire.keys import Alg
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a heartbeat takes to know of its device."""
+class _Facts(msgspec.Struct, frozen=True, gc=False):
+    """What a heartbeat takes to know of its device, where somebody else sends it."""
 
     generation: int
     heartbeat_sec: int
-    alg: Alg
-    held: tuple[str, ...]
+    grant_alg: Alg
+    held_kids: tuple[str, ...]
 
 
 async def heartbeat(
@@ -43,14 +40,14 @@ async def heartbeat(
     Raises Problem: invalid_request, token_revoked, not_found.
     """
     require_bound(who)
-    facts = await _facts(app, who, device_id)
+    facts = who if isinstance(who, DevicePrincipal) else await _facts(app, who, device_id)
     delta = state_in(who, facts.heartbeat_sec, body, now)  # all of it is read before any of it counts
     acks = await take_acks(app, who, device_id, body.acks, now, route) if body.acks else []
     results = await take_results(app, who, device_id, body.results, now, route) if body.results else []
     app.store.note_state(device_id, delta)
-    held = facts.held
+    held = facts.held_kids
     if body.grant_kids is not None:
-        held = await confirm_keys(app, device_id, facts.alg, held, body.grant_kids)
+        held = await confirm_keys(app, device_id, facts.grant_alg, held, body.grant_kids)
     floor = await app.store.raise_seq_floor(device_id) if body.replay_state_lost else None
     now = app.clock.now_ms()  # a thousand reports may have taken their time
     offers, more = ([], False) if route == "channel" else await _offers(app, who, device_id, facts, held, now)
@@ -63,7 +60,7 @@ async def heartbeat(
         more=more,
         acks=acks,
         results=results,
-        grant_keys=_missing_keys(app, facts, held),
+        grant_keys=_missing_keys(app, facts.grant_alg, held),
         seq_floor=floor,
         device_id=device_id,
         grant_iss=app.vault.iss,
@@ -71,9 +68,7 @@ async def heartbeat(
     )
 
 
-async def _facts(app: Services, who: Direct, device_id: str) -> _Facts:
-    if isinstance(who, DevicePrincipal):
-        return _Facts(who.generation, who.heartbeat_sec, who.grant_alg, who.held_kids)
+async def _facts(app: Services, who: KeyPrincipal, device_id: str) -> _Facts:
     row = await app.store.get_device(who.tenant.n, device_id)
     return _Facts(row.generation, row.heartbeat_sec, row.grant_alg, tuple(views.from_json(row.held_kids)))
 
@@ -92,21 +87,21 @@ async def confirm_keys(
     return held
 
 
-def _missing_keys(app: Services, facts: _Facts, held: tuple[str, ...]) -> dict[str, object] | None:
+def _missing_keys(app: Services, alg: Alg, held: tuple[str, ...]) -> dict[str, object] | None:
     """The grant keys, for a device that lacks the newest."""
-    if facts.alg != "EdDSA" or app.vault.newest.kid in held:
+    if alg != "EdDSA" or app.vault.newest.kid in held:
         return None
     return app.vault.grant_keys()
 
 
 async def _offers(
-    app: Services, who: Direct, device_id: str, facts: _Facts, held: tuple[str, ...], now: int
+    app: Services, who: Direct, device_id: str, facts: _Facts | DevicePrincipal, held: tuple[str, ...], now: int
 ) -> tuple[list[Offer], bool]:
     said = isinstance(who, DevicePrincipal) and who.nothing_waits  # by the look at its token, a moment ago
     if said or not await app.store.anything_pending(device_id):
         return [], False
     route = route_of(who, "heartbeat")
-    return await offers_for(app, device_id, facts.generation, facts.alg, held, route, now)
+    return await offers_for(app, device_id, facts.generation, facts.grant_alg, held, route, now)
 
 
 def state_in(who: Speaker, heartbeat_sec: int, body: Heartbeat, now: int) -> StateDelta:

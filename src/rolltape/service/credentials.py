@@ -69,8 +69,10 @@ class Credentials:
 
     def keep(self, hash_: bytes, known: Known) -> None:
         """Remembers it."""
-        if hash_ in self._known:
-            self._drop(hash_)
+        if hash_ in self._known:  # it is anybody's for good: whose it is has been noted
+            self._known[hash_] = known
+            self._known.move_to_end(hash_)
+            return
         self._known[hash_] = known
         owner = _owner(known)
         self._by_owner[owner] = (*self._by_owner.get(owner, ()), hash_)

@@ -33,12 +33,13 @@ class Db(Protocol):
     """One connection, inside a transaction unless it only reads.
 
     `ended` collects the devices whose binding the present transaction ends, `moved` those of whose commands it moves
-    one: once it is committed, somebody must hear. `sole`: nobody else can write while this transaction lasts; then
-    nothing that it can see is due before `clear_until` (ms).
+    one, `created` those that it gives a new one: once it is committed, somebody must hear. `sole`: nobody else can
+    write while this transaction lasts; then nothing that it can see is due before `clear_until` (ms).
     """
 
     ended: list[str]
     moved: list[str]
+    created: list[str]
     clear_until: int
 
     @property

@@ -12,7 +12,7 @@ from rolltape.clock import SystemClock
 from rolltape.codes import Code, Problem
 from rolltape.web.errors import STATUS, error_body
 from rolltape.web.pipeline import asked_id
-from rolltape.wire.ids import new_id
+from rolltape.wire.ids import new_request_id
 
 _MESSAGE: Final = (
     "This can't be a WebSocket's handshake (RFC 6455). It is a GET by HTTP/1.1 with Connection: Upgrade, "
@@ -37,7 +37,7 @@ class Handshake(ServerProtocol):
         error = self.handshake_exc
         param = error.name if isinstance(error, InvalidHeader) else None
         problem = _NOT_GET if int(status) == 405 else Problem(Code.INVALID_REQUEST, _MESSAGE, param=param)
-        request_id = self._asked or new_id("req", SystemClock().now_ms())
+        request_id = self._asked or new_request_id(SystemClock().now_ms())
         body = error_body(problem, request_id)
         headers = Headers(
             {

@@ -22,7 +22,7 @@ from rolltape.web.errors import INTERNAL, STATUS, error_body, error_headers, log
 from rolltape.web.operation import PATH_PARAMS, Operation
 from rolltape.web.query import QueryDecoder, no_query
 from rolltape.web.shared import Shared
-from rolltape.wire.ids import is_id, new_id
+from rolltape.wire.ids import is_id, new_request_id
 
 JSON: Final = b"application/json"
 _ASKED_ID = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
@@ -38,7 +38,7 @@ def request_id_of(scope: Scope, now: int) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and (asked := asked_id(value)):
             return asked
-    return new_id("req", now)
+    return new_request_id(now)
 
 
 def asked_id(value: bytes) -> str | None:

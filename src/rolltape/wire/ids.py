@@ -4,6 +4,7 @@ The digits are in ASCII order, so that ids made later sort later (to the millise
 are 256 bits from the operating system.
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -58,13 +59,39 @@ class _Chance:
             return digits
 
 
+class _Letters:
+    """14 digits of chance at a time, for ids that never go on the air: those needn't fit into 80 bits, and come from
+    the operating system's bytes without arithmetic."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def fourteen(self) -> str:
+        """83 bits."""
+        try:
+            return self._left.pop()
+        except IndexError:
+            digits = base64.b64encode(os.urandom(6144)).translate(None, b"+/=").decode("ascii")
+            fresh = [digits[at : at + 14] for at in range(0, len(digits) - 13, 14)]
+            last = fresh.pop()
+            self._left = fresh
+            return last
+
+
 _chance = _Chance()
-os.register_at_fork(after_in_child=_chance.__init__)  # type: ignore[misc]  # a child must draw its own
+_letters = _Letters()
+for _source in (_chance, _letters):
+    os.register_at_fork(after_in_child=_source.__init__)  # type: ignore[misc]  # a child must draw its own
 
 
 def new_id(prefix: Prefix, now_ms: int) -> str:
     """A new id, 128 bits: `now_ms` in 8 characters, chance in 14."""
     return f"{prefix}_{_time_part(now_ms)}{_chance.forty_bits()}{_chance.forty_bits()}"
+
+
+def new_request_id(now_ms: int) -> str:
+    """A new id of a request: one is made for each, and none is kept."""
+    return f"req_{_time_part(now_ms)}{_letters.fourteen()}"
 
 
 _TIME_BYTES, _CHANCE_BYTES = 6, 5

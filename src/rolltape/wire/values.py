@@ -1,6 +1,5 @@
 """JSON that could not be kept as it came: NUL characters, integers beyond 64 bits, deep nesting. It is refused."""
 
-import re
 from typing import Any, Final
 
 import msgspec
@@ -12,14 +11,18 @@ MAX_DEPTH: Final = 64
 GREATEST_INT: Final = 2**63 - 1
 """Integers beyond this, either way, would not come back as they went in."""
 
-_SUSPECT = re.compile(rb"\\u0000|[0-9]{19}")
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _decode = msgspec.json.Decoder().decode
 
 
 def is_suspect(data: bytes | memoryview | msgspec.Raw) -> bool:
     """Whether the JSON might hold something that can't be kept: only then is it worth a slow look."""
     raw = bytes(data)
-    return _SUSPECT.search(raw) is not None or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
+    return (
+        b"\\u0000" in raw
+        or b"0000000000000000000" in raw.translate(_ZEROS)  # 19 digits; three such passes take a third of one by `re`
+        or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
+    )
 
 
 def read_any(data: bytes | msgspec.Raw) -> Any:

@@ -99,6 +99,7 @@ async def insert(db: Db, new: NewCommand, generation: int, now: int) -> CommandR
     )
     assert made is not None
     db.clear_until = min(db.clear_until, new.expires_at)
+    db.created.append(new.device_id)
     row = new_row(new, made[0], generation, minted[0], now)
     await append_event(db, "created", row, now)
     return row

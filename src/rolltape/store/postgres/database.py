@@ -76,13 +76,14 @@ def rows_in(status: str) -> int:
 class PgDb:
     """One connection, as operations see it."""
 
-    __slots__ = ("clear_until", "conn", "ended", "moved")
+    __slots__ = ("clear_until", "conn", "created", "ended", "moved")
     sole = False
 
     def __init__(self, conn: Any) -> None:
         self.conn = conn
         self.ended: list[str] = []
         self.moved: list[str] = []
+        self.created: list[str] = []
         self.clear_until = 0
 
     async def one(self, sql: str, bindings: Bindings = (), /) -> Row | None:

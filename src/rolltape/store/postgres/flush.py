@@ -1,6 +1,7 @@
 """What devices said of themselves since the last batch, written in a few statements however many they are."""
 
 from operator import attrgetter
+from typing import Any
 
 from rolltape.domain import views
 from rolltape.domain.rows import DeviceRow
@@ -27,7 +28,7 @@ _COLUMNS = (
     "last_seen_by",
     "mqtt_until",
 )
-_values = attrgetter(*_COLUMNS)
+_READERS = tuple(map(attrgetter, _COLUMNS))
 AT_ONCE = 1000
 """Rows that one statement writes: the event loop makes columns of them, and has other things to do in between."""
 
@@ -43,8 +44,7 @@ async def flush(db: PgDb, deltas: dict[str, StateDelta]) -> None:
     offline = set()
     for at in range(0, len(said), AT_ONCE):
         part = said[at : at + AT_ONCE]
-        rows = [(device_id, *_values(delta), *states.idle(delta), states.SLACK_MS) for device_id, delta in part]
-        offline |= {row[0] for row in await db.conn.fetch(_Q["update"], *columns(rows))}
+        offline |= {row[0] for row in await db.conn.fetch(_Q["update"], *_written(part), states.SLACK_MS)}
     if firmware := states.new_firmware(deltas):
         await db.conn.execute(_Q["firmware"], *columns(firmware))
     await db.many(queries("states")["says_recording"], states.running(deltas))
@@ -52,6 +52,19 @@ async def flush(db: PgDb, deltas: dict[str, StateDelta]) -> None:
     if came:
         await db.conn.execute(_Q["came_online"], came)
         await _tell(db, came, deltas)
+
+
+def _written(said: list[tuple[str, StateDelta]]) -> list[list[Any]]:
+    """The columns of the statement: ids, what was said, and since when, and on whose word, nothing is recorded.
+
+    One of which nobody said anything is empty, which unnest fills with NULL: asyncpg looks at each value, and most are
+    none.
+    """
+    device_ids = [device_id for device_id, _ in said]
+    deltas = [delta for _, delta in said]
+    found = [list(map(read, deltas)) for read in _READERS]
+    found += columns([states.idle(delta) for delta in deltas])
+    return [device_ids, *([] if column.count(None) == len(column) else column for column in found)]
 
 
 async def _tell(db: PgDb, came: list[str], deltas: dict[str, StateDelta]) -> None:

@@ -46,8 +46,8 @@ def first(waiting: "deque[Job]") -> list[Job]:
 class Lane:
     """One round at a time. `work` answers each of its jobs; what it raises they all hear.
 
-    With a `pace`, in seconds, a round for which a few wait already begins so long after the one before it, so that
-    more come along. Who comes while there is no round never waits: neither does a lone caller.
+    With a `pace`, in seconds, a round for which a few wait already begins so long after the one before it, or as soon
+    as enough wait, so that more come along. Who comes while there is no round never waits: neither does a lone caller.
     """
 
     def __init__(self, work: Callable[[list[Job]], Awaitable[None]], choose: Choose = first, pace: float = 0.0) -> None:
@@ -56,6 +56,7 @@ class Lane:
         self._pace = pace
         self._waiting: deque[Job] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._pause: asyncio.Future[None] | None = None
 
     async def ask(self, kind: str, *facts: Any) -> Any:
         """The answer. Raises Problem: unavailable, where too many wait; and what the work raised."""
@@ -70,6 +71,8 @@ class Lane:
         self._waiting.append(job)
         if self._running is None:
             self._running = loop.create_task(self._run())
+        elif self._pause is not None and len(self._waiting) >= ENOUGH:
+            _over(self._pause)
         return await job.future
 
     async def _run(self) -> None:
@@ -84,14 +87,29 @@ class Lane:
                     for job in jobs:
                         job.fail(error)
                 if 0 < len(self._waiting) < ENOUGH and (rest := next_at - now()) > 0:
-                    await asyncio.sleep(rest)
+                    await self._wait_for_more(rest)
         finally:
             self._running = None
+
+    async def _wait_for_more(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(seconds, _over, self._pause)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
 
     async def drain(self) -> None:
         """Comes back once nothing is under way."""
         while self._running is not None:
             await asyncio.wait({self._running})
+
+
+def _over(pause: "asyncio.Future[None]") -> None:
+    if not pause.done():
+        pause.set_result(None)
 
 
 class Looks(Generic[K, V]):

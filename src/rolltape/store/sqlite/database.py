@@ -30,13 +30,14 @@ PACKAGE = __package__
 class SqliteDb:
     """One connection. Its calls never wait: see `store.database.drive`."""
 
-    __slots__ = ("clear_until", "conn", "ended", "moved")
+    __slots__ = ("clear_until", "conn", "created", "ended", "moved")
     sole = True
 
     def __init__(self, conn: apsw.Connection) -> None:
         self.conn = conn
         self.ended: list[str] = []
         self.moved: list[str] = []
+        self.created: list[str] = []
         self.clear_until = 0
 
     def begin(self, *, wait_ms: int = BUSY_TIMEOUT_MS) -> None:

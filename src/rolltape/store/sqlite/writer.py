@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 
 
 _Outcome = tuple[_Job, Any, BaseException | None]
-_News = tuple[list[str], list[str]]
+_News = tuple[list[str], list[str], list[str]]
 _Done = tuple[list[_Outcome], _News]
 
 
@@ -66,12 +66,14 @@ class Writer:
         on_ended: Hear = nobody,
         on_moved: Hear = nobody,
         brief: frozenset[Callable[..., Any]] = frozenset(),
+        on_created: Hear = nobody,
     ) -> None:
-        """Who hears, on the caller's loop and before any caller's answer, of each device whose binding ended, and of
-        each of whose commands one has moved. `brief` are the operations that the loop has the time for."""
+        """Who hears, on the caller's loop and before any caller's answer, of each device whose binding ended, of each
+        of whose commands one has moved, and of each that has a new one. `brief` are the operations that the loop has
+        the time for."""
         self._db = connect(folder)
         self._checkpoints = Checkpoints(folder, self._db.conn)
-        self._hear = (on_ended, on_moved)
+        self._hear = (on_ended, on_moved, on_created)
         self._brief = brief
         self._waiting: deque[_Job] = deque()
         self._under_way = self._refuses = False
@@ -219,7 +221,7 @@ def _unavailable(why: str) -> Problem:
 
 
 def _news(db: SqliteDb) -> _News:
-    """The devices of which there is something to hear since the last time: whose binding ended, whose command moved."""
-    news = list(dict.fromkeys(db.ended)), list(dict.fromkeys(db.moved))
-    db.ended, db.moved = [], []
+    """The devices of which there is something to hear since the last time: see Db."""
+    news = list(dict.fromkeys(db.ended)), list(dict.fromkeys(db.moved)), db.created
+    db.ended, db.moved, db.created = [], [], []
     return news

@@ -205,3 +205,24 @@ class CommandPromises(Promises):
         assert await at.store.anything_pending(device)
         await at.acknowledge(row)
         assert not await at.store.anything_pending(device)
+        await at.cancel(await at.create(device))
+        assert not await at.store.anything_pending(device)
+        await at.reset(device)
+        assert await at.store.anything_pending(device)
+
+    @on_a_store
+    async def test_what_a_caller_created_who_went_away_waits_all_the_same(self, at: House) -> None:
+        device = await at.device()
+        for gone_after in range(4):  # turns of the loop: before the write, and while it goes on
+            assert not await at.store.anything_pending(device)
+            creation = asyncio.ensure_future(at.create(device))
+            for _ in range(gone_after):
+                await asyncio.sleep(0)
+            creation.cancel()
+            await asyncio.wait((creation,))
+            after = await at.create(other := await at.device())  # whose commit is a later one
+            assert await at.store.anything_pending(other)
+            rows = await at.store.list_commands(at.tenant_n, device, ("pending",), None, Position(1 << 60, 5), NOW)
+            assert await at.store.anything_pending(device) is bool(rows)
+            for row in (*rows, after):
+                await at.cancel(row)
