@@ -1,7 +1,7 @@
 """The heartbeat route: state, acknowledgements and reports come up; their answers and the offers go down.
 
 The one call that a sleeping device makes, so it is the hot path: with nothing to say and nothing waiting it costs one
-look at an index and no write.
+look at an index at most, and no write.
 """
 
 import msgspec

@@ -81,7 +81,6 @@ def _config(web: WebApp, settings: Settings) -> uvicorn.Config:
         ws_per_message_deflate=False,  # it would cost each idle channel more memory than all the rest
         lifespan="off",
         access_log=False,
-        proxy_headers=False,  # nobody asks who the client is, and each request would be looked through for it
         log_config=None,
         server_header=False,
         date_header=False,
