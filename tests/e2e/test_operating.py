@@ -166,6 +166,21 @@ def test_sigterm_lets_held_answers_go_at_once_and_ends_with_0(serving: tuple[Ser
         assert answers[0].json()["status"] == "pending"
 
 
+def test_urls_behind_a_proxy_on_this_machine_that_ends_tls_are_secret_on_the_way(
+    serving: tuple[ServerProcess, str],
+) -> None:
+    server, key = serving
+    with client_of(server, key) as http:
+        user = http.post("/v1/end-users", json={"external_id": "anna"}).json()["id"]
+        recording = {"started_at": "2026-01-01T00:00:00Z", "end_user_id": user}
+        place = f"/v1/recordings/{http.post('/v1/recordings', json=recording).json()['id']}/upload-url"
+        for headers, scheme in (({}, "http"), ({"X-Forwarded-Proto": "https"}, "https")):
+            answer = http.post(place, json={"content_type": "audio/ogg"}, headers=headers)
+            assert answer.json()["upload_url"].startswith(
+                f"{scheme}://{server.url.removeprefix('http://')}/v1/uploads/"
+            )
+
+
 def test_metrics_count_answers_and_tell_what_is_open(serving: tuple[ServerProcess, str]) -> None:
     server, key = serving
     with client_of(server, key) as http:

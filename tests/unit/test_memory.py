@@ -1,5 +1,7 @@
 """What is remembered, so that nobody has to look: bounded, and the oldest first."""
 
+import pytest
+
 from rolltape.domain.principal import DevicePrincipal, Tenant
 from rolltape.service import credentials
 from rolltape.service.credentials import Credentials, KnownToken
@@ -16,14 +18,11 @@ def _hash(number: int) -> bytes:
     return b"%032d" % number
 
 
-def test_a_credential_that_is_looked_up_anew_is_not_the_oldest_any_more() -> None:
+def test_a_credential_that_is_looked_up_anew_is_not_the_oldest_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "MOST", 3)
     known = Credentials()
-    most, credentials.MOST = credentials.MOST, 3
-    try:
-        for number in (1, 2, 3, 1, 4):
-            known.keep(_hash(number), _token(number, looked_at=float(number)))
-    finally:
-        credentials.MOST = most
+    for number in (1, 2, 3, 1, 4):
+        known.keep(_hash(number), _token(number, looked_at=float(number)))
     assert [known.get(_hash(number), 4.0) is not None for number in (1, 2, 3, 4)] == [False, False, False, True]
     assert [known.get(_hash(number), float(number)) is not None for number in (1, 2, 3, 4)] == [True, False, True, True]
 

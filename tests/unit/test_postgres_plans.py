@@ -63,10 +63,19 @@ LOOKS = {
 }
 
 
+async def _plan_of(name: str, url: str) -> str:
+    """That of one of these looks, on a connection as the store has them."""
+    texts, values = LOOKS[name]
+    at = PgConnections(await open_pool(url, 1), nobody, nobody)
+    async with at.connection() as own:
+        await own.conn.execute(f"PREPARE look AS {texts[name]}")
+        rows = await own.conn.fetch(f"EXPLAIN EXECUTE look ({values})")
+    await at.close()
+    return "\n".join(row[0] for row in rows)
+
+
 @pytest.mark.parametrize("name", LOOKS)
 def test_what_is_open_on_one_device_is_not_sought_among_all_that_is_open(tmp_path: Path, name: str) -> None:
-    texts, values = LOOKS[name]
-
     async def plan() -> str:
         url = await url_of(tmp_path)
         async with open_pg(url) as db:
@@ -76,12 +85,7 @@ def test_what_is_open_on_one_device_is_not_sought_among_all_that_is_open(tmp_pat
             await db.conn.execute("DELETE FROM commands WHERE n > 1")
             await db.conn.execute("VACUUM (ANALYZE) commands")  # it is told that there is one, in indexes of many pages
             await db.conn.execute(open_.replace("(1, 20000)", "(2, 3000)"))
-            at = PgConnections(await open_pool(url, 1), nobody, nobody)
-            async with at.connection() as own:
-                await own.conn.execute(f"PREPARE look AS {texts[name]}")
-                rows = await own.conn.fetch(f"EXPLAIN EXECUTE look ({values})")
-            await at.close()
-        return "\n".join(row[0] for row in rows)
+        return await _plan_of(name, url)
 
     found = asyncio.run(plan())
     assert "commands_open_until" not in found, found
@@ -90,19 +94,12 @@ def test_what_is_open_on_one_device_is_not_sought_among_all_that_is_open(tmp_pat
 
 @pytest.mark.parametrize("name", LOOKS)
 def test_what_is_open_on_one_device_is_not_sought_in_all_that_it_ever_had(tmp_path: Path, name: str) -> None:
-    texts, values = LOOKS[name]
-
     async def plan() -> str:
         url = await url_of(tmp_path)
         async with open_pg(url) as db:
             await db.conn.execute(_FILL)
             await db.conn.execute("VACUUM (ANALYZE) commands")  # of one status: any other may be as common as that
-            at = PgConnections(await open_pool(url, 1), nobody, nobody)
-            async with at.connection() as own:
-                await own.conn.execute(f"PREPARE look AS {texts[name]}")
-                rows = await own.conn.fetch(f"EXPLAIN EXECUTE look ({values})")
-            await at.close()
-        return "\n".join(row[0] for row in rows)
+        return await _plan_of(name, url)
 
     found = asyncio.run(plan())
     assert "commands_pkey" not in found, found

@@ -69,7 +69,7 @@ class Credentials:
 
     def keep(self, hash_: bytes, known: Known) -> None:
         """Remembers it."""
-        if hash_ in self._known:  # it is anybody's for good: whose it is has been noted
+        if hash_ in self._known:  # no credential changes hands: whose it is has been noted
             self._known[hash_] = known
             self._known.move_to_end(hash_)
             return

@@ -149,7 +149,7 @@ class CommandStore(Protocol):
         ...
 
     async def anything_pending(self, device_id: str) -> bool:
-        """A quick look at the index; due commands may still be counted."""
+        """A quick look, or what is known without one; due commands may still be counted."""
         ...
 
     async def raise_seq_floor(self, device_id: str) -> int:

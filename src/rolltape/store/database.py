@@ -33,7 +33,8 @@ class Db(Protocol):
     """One connection, inside a transaction unless it only reads.
 
     `ended` collects the devices whose binding the present transaction ends, `moved` those of whose commands it moves
-    one, `created` those that it gives a new one: once it is committed, somebody must hear. `sole`: nobody else can
+    one, `created` those that it gives a new one: once it is committed, somebody must hear (of the
+    last only where that is remembered, on SQLite). `sole`: nobody else can
     write while this transaction lasts; then nothing that it can see is due before `clear_until` (ms).
     """
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
@@ -40,58 +41,55 @@ def _seven(number: int) -> str:
     return _PAIRS[high // 62] + _DIGITS[high % 62] + _four(low)
 
 
-class _Chance:
-    """Random bits from the operating system, fetched and written out for hundreds of ids at once: an id is a name and
+class _Stock:
+    """Random digits, fetched from the operating system and written out for hundreds of ids at once: an id is a name and
     no secret."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[], list[str]]) -> None:
+        self._make = make
         self._left: list[str] = []
 
-    def forty_bits(self) -> str:
-        """As 7 digits."""
+    def take(self) -> str:
+        """One that nobody else gets."""
         try:
             return self._left.pop()  # one step of the interpreter: no two threads get the same
         except IndexError:
-            data = os.urandom(5 * 512)
-            fresh = [_seven(int.from_bytes(data[at : at + 5], "big")) for at in range(0, len(data), 5)]
-            digits = fresh.pop()
+            fresh = self._make()
+            mine = fresh.pop()
             self._left = fresh
-            return digits
+            return mine
+
+    def forget(self) -> None:
+        """Those that are left are somebody else's."""
+        self._left = []
 
 
-class _Letters:
-    """14 digits of chance at a time, for ids that never go on the air: those needn't fit into 80 bits, and come from
-    the operating system's bytes without arithmetic."""
-
-    def __init__(self) -> None:
-        self._left: list[str] = []
-
-    def fourteen(self) -> str:
-        """83 bits."""
-        try:
-            return self._left.pop()
-        except IndexError:
-            digits = base64.b64encode(os.urandom(6144)).translate(None, b"+/=").decode("ascii")
-            fresh = [digits[at : at + 14] for at in range(0, len(digits) - 13, 14)]
-            last = fresh.pop()
-            self._left = fresh
-            return last
+def _forty_bits() -> list[str]:
+    """Each 40 bits as 7 digits."""
+    data = os.urandom(5 * 512)
+    return [_seven(int.from_bytes(data[at : at + 5], "big")) for at in range(0, len(data), 5)]
 
 
-_chance = _Chance()
-_letters = _Letters()
-for _source in (_chance, _letters):
-    os.register_at_fork(after_in_child=_source.__init__)  # type: ignore[misc]  # a child must draw its own
+def _fourteen_digits() -> list[str]:
+    """Each 14 digits, 83 bits, without arithmetic: for ids that never go on the air, where 80 have room."""
+    digits = base64.b64encode(os.urandom(6144)).translate(None, b"+/=").decode("ascii")
+    return [digits[at : at + 14] for at in range(0, len(digits) - 13, 14)]
+
+
+_chance = _Stock(_forty_bits)
+_digits_of_requests = _Stock(_fourteen_digits)
+for _stock in (_chance, _digits_of_requests):
+    os.register_at_fork(after_in_child=_stock.forget)  # a child must draw its own
 
 
 def new_id(prefix: Prefix, now_ms: int) -> str:
     """A new id, 128 bits: `now_ms` in 8 characters, chance in 14."""
-    return f"{prefix}_{_time_part(now_ms)}{_chance.forty_bits()}{_chance.forty_bits()}"
+    return f"{prefix}_{_time_part(now_ms)}{_chance.take()}{_chance.take()}"
 
 
 def new_request_id(now_ms: int) -> str:
-    """A new id of a request: one is made for each, and none is kept."""
-    return f"req_{_time_part(now_ms)}{_letters.fourteen()}"
+    """A new id of a request, with 83 bits of chance: one is made for each, and none goes on the air."""
+    return f"req_{_time_part(now_ms)}{_digits_of_requests.take()}"
 
 
 _TIME_BYTES, _CHANCE_BYTES = 6, 5

@@ -11,6 +11,8 @@ MAX_DEPTH: Final = 64
 GREATEST_INT: Final = 2**63 - 1
 """Integers beyond this, either way, would not come back as they went in."""
 
+_TOO_LONG = b"0" * 19
+"""So many digits may be more than 64 bits hold."""
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _decode = msgspec.json.Decoder().decode
 
@@ -20,7 +22,7 @@ def is_suspect(data: bytes | memoryview | msgspec.Raw) -> bool:
     raw = bytes(data)
     return (
         b"\\u0000" in raw
-        or b"0000000000000000000" in raw.translate(_ZEROS)  # 19 digits; three such passes take a third of one by `re`
+        or _TOO_LONG in raw.translate(_ZEROS)  # such passes take half as long as one by `re`
         or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
     )
 

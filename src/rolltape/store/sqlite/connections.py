@@ -24,7 +24,7 @@ class SqliteConnections:
     """One connection for writing, one for short reads on the event loop, one for long reads beside it."""
 
     def __init__(self, folder: Path, on_ended: Hear, on_moved: Hear, on_created: Hear) -> None:
-        self.writer = Writer(folder, on_ended, on_moved, BRIEF, on_created)
+        self.writer = Writer(folder, on_ended, on_moved, on_created, BRIEF)
         self.reader = connect(folder)
         self._beside = connect(folder)
         self._beside_lock = threading.Lock()

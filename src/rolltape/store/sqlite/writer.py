@@ -65,8 +65,8 @@ class Writer:
         folder: Path,
         on_ended: Hear = nobody,
         on_moved: Hear = nobody,
-        brief: frozenset[Callable[..., Any]] = frozenset(),
         on_created: Hear = nobody,
+        brief: frozenset[Callable[..., Any]] = frozenset(),
     ) -> None:
         """Who hears, on the caller's loop and before any caller's answer, of each device whose binding ended, of each
         of whose commands one has moved, and of each that has a new one. `brief` are the operations that the loop has
